@@ -1,0 +1,22 @@
+/* digest.h - SHA-256, hexadecimal and random bytes for those who may not know OpenSSL. */
+#ifndef TG_AUTH_DIGEST_H
+#define TG_AUTH_DIGEST_H
+
+#include "util/str.h"
+
+enum { TG_SHA256_BYTES = 32 };
+
+struct tg_sha256 {
+    uint8_t b[TG_SHA256_BYTES];
+};
+
+/* Any thread. */
+struct tg_sha256 tg_sha256(tg_str text);
+
+/* Lower-case digits of `n` bytes and a NUL: `out` has room for 2 * n + 1. */
+void tg_hex(const void *bytes, size_t n, char *out);
+
+/* Unpredictable bytes from the kernel (getrandom); the process ends when it gives none. */
+void tg_random_bytes(void *out, size_t n);
+
+#endif
