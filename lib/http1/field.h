@@ -1,0 +1,25 @@
+/* field.h - header fields as they are: order, case and repetition kept. */
+#ifndef TG_HTTP1_FIELD_H
+#define TG_HTTP1_FIELD_H
+
+#include "util/buf.h"
+
+struct tg_field {
+    tg_str name;
+    tg_str value; /* without blanks around it */
+};
+
+/* A list over an array that somebody else owns. */
+struct tg_fields {
+    const struct tg_field *v;
+    size_t n;
+};
+
+/* First field of that name (any case), NULL if there is none. */
+const struct tg_field *tg_fields_find(struct tg_fields f, tg_str name);
+size_t tg_fields_count(struct tg_fields f, tg_str name);
+
+/* Whether a comma-separated list field (all of that name together) holds `token`, any case. */
+bool tg_fields_has_token(struct tg_fields f, tg_str name, tg_str token);
+
+#endif
