@@ -1,0 +1,185 @@
+/* store.h - the log, its topics, gaps and leases (DESIGN.md 4). One interface, two backends.
+ *
+ * A topic is a named ordered log; every stored event has an id <ms>-<seq> given by the
+ * store, increasing over all topics of a gateway group. A feed is one upstream subscription;
+ * what it may have lost is a gap under an id like any event.
+ *
+ * Each thread opens its own handle on its own loop; calls and callbacks are on that loop.
+ * Every operation completes exactly once through its `done`, never from inside the call. */
+#ifndef TG_STORE_STORE_H
+#define TG_STORE_STORE_H
+
+#include "loop/loop.h"
+#include "util/count.h"
+#include "util/str.h"
+
+struct tg_store;
+
+/* ---- positions ---- */
+
+/* An id of the log. {0,0} lies before everything. */
+struct tg_pos {
+    uint64_t ms;
+    uint64_t seq;
+};
+
+static inline int tg_pos_cmp(struct tg_pos a, struct tg_pos b)
+{
+    if (a.ms != b.ms) {
+        return a.ms < b.ms ? -1 : 1;
+    }
+    return a.seq < b.seq ? -1 : a.seq > b.seq;
+}
+
+enum { TG_EPOCH_MAX = 16, TG_CURSOR_MAX = TG_EPOCH_MAX + 1 + 20 + 1 + 20 };
+
+/* The life of one log, as text: lower-case letters and digits. A log that was lost gets another. */
+struct tg_epoch {
+    char text[TG_EPOCH_MAX + 1];
+};
+
+/* "<ms>-<seq>", strictly: decimal, no leading zeros, both within 64 bits. */
+enum tg_rc tg_pos_parse(tg_str text, struct tg_pos *ret_pos) TG_MUST_USE;
+/* A cursor: "<epoch>.<ms>-<seq>". TG_EBADCURSOR. */
+enum tg_rc tg_cursor_parse(tg_str text, struct tg_epoch *ret_epoch,
+                           struct tg_pos *ret_pos) TG_MUST_USE;
+/* Writes the cursor with a NUL, at most TG_CURSOR_MAX + 1 bytes; returns its length. */
+size_t tg_cursor_format(const struct tg_epoch *epoch, struct tg_pos pos, char *out);
+
+/* ---- what a log holds ---- */
+
+enum tg_entry_kind {
+    TG_ENTRY_EVENT, /* `payload` is the event's JSON object */
+    TG_ENTRY_GAP,   /* a feed may have lost something up to here; `payload` is the reason's word */
+};
+
+struct tg_entry {
+    struct tg_pos pos;
+    enum tg_entry_kind kind;
+    tg_str name; /* the topic (event) or the feed (gap) */
+    tg_str payload;
+};
+
+/* ---- opening ---- */
+
+struct tg_store_opts {
+    const char *url;    /* "redis://[user:password@]host:port[/db]", "unix:/path"; NULL: memory */
+    const char *prefix; /* of all keys; also the hash tag */
+    tg_usec retain_for; /* a topic's events */
+    uint64_t retain_events; /* per topic, approximate (trimming by MINID of the surplus) */
+    uint64_t log_events;    /* entries kept in the group's `log` */
+    size_t max_event_bytes;
+    size_t max_pending; /* operations under way per handle; more: TG_EBUSY */
+    tg_usec timeout;    /* of one operation */
+    const char *holder; /* this gateway's name on leases */
+};
+
+/* The shared state behind the handles of one process (memory: the log itself, an actor on the
+ * first loop that opens it; redis: the options and the loaded scripts). Made by main before
+ * the threads start, destroyed after they ended. */
+struct tg_store_group;
+enum tg_rc tg_store_group_create(const struct tg_store_opts *opts,
+                                 struct tg_store_group **ret_group) TG_MUST_USE;
+void tg_store_group_destroy(struct tg_store_group *g);
+
+/* The thread that calls this first must live longest (the hub): with the memory backend it
+ * carries the log. Other threads may open before or after; what they ask waits for it. */
+enum tg_rc tg_store_group_serve(struct tg_store_group *g, struct tg_loop *l) TG_MUST_USE;
+void tg_store_group_unserve(struct tg_store_group *g); /* the same thread, at the end */
+
+/* Whether the store answers, and from which log. Told on the handle's loop: at every
+ * connect once epoch and run are settled, and at every loss. */
+enum tg_store_state { TG_STORE_DOWN, TG_STORE_UP };
+struct tg_store_event_handler {
+    /* `epoch` is the log's present one (valid when up). `is_suspect`: the server restarted and it
+     * could not be shown that nothing is lost: everything before `last` must be taken for a gap
+     * of every feed (DESIGN.md 4, epoch and run). `last` is the log's last id. */
+    void (*on_state)(enum tg_store_state state, const struct tg_epoch *epoch, struct tg_pos last,
+                     bool is_suspect, void *arg);
+    void *arg;
+};
+enum tg_rc tg_store_open(struct tg_store_group *g, struct tg_loop *l,
+                         const struct tg_store_event_handler *h,
+                         struct tg_store **ret_store) TG_MUST_USE;
+/* What is under way completes with TG_ECANCELED, then the handle is freed (deferred). */
+void tg_store_close(struct tg_store *s);
+
+struct tg_store_counts {
+    tg_count appends, pages, entries_read, errors, reconnects, fenced, epoch_changes;
+};
+const struct tg_store_counts *tg_store_counts(const struct tg_store *s);
+
+/* ---- leases (one appender per feed) ---- */
+
+/* TG_OK: held until `ttl` from now, with a fence that is larger than every one given before.
+ * The same holder gets it again (with a new fence). TG_ECONFLICT: somebody else holds it;
+ * *holder tells who. */
+typedef void tg_lease_fn(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg);
+enum tg_rc tg_store_lease_take(struct tg_store *s, tg_str feed, tg_usec ttl, tg_lease_fn *done,
+                               void *arg) TG_MUST_USE;
+/* TG_EFENCED: it is somebody else's now. */
+typedef void tg_done_fn(enum tg_rc rc, void *arg);
+enum tg_rc tg_store_lease_renew(struct tg_store *s, tg_str feed, uint64_t fence, tg_usec ttl,
+                                tg_done_fn *done, void *arg) TG_MUST_USE;
+enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fence, tg_done_fn *done,
+                                  void *arg) TG_MUST_USE;
+
+/* ---- writing ---- */
+
+/* done: TG_OK and the id; TG_EFENCED (nothing written); TG_EEPOCH (the log is another one or is
+ * gone: nothing written); TG_ESTORE / TG_ETIMEDOUT: unknown whether it was written. */
+typedef void tg_append_fn(enum tg_rc rc, struct tg_pos pos, void *arg);
+
+/* `feed` may be empty for topics without one (published): then `fence` is ignored. */
+enum tg_rc tg_store_append(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
+                           uint64_t fence, tg_str topic, tg_str payload, tg_append_fn *done,
+                           void *arg) TG_MUST_USE;
+/* A gap of the feed, with its reason in one word. */
+enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
+                        uint64_t fence, tg_str reason, tg_append_fn *done, void *arg) TG_MUST_USE;
+
+/* ---- reading ---- */
+
+enum tg_verdict {
+    TG_COMPLETE,      /* nothing between the cursor and the page is missing */
+    TG_RESET_EXPIRED, /* trimmed, or older than retain_for */
+    TG_RESET_EPOCH,   /* the cursor is from another log */
+    TG_RESET_GAP,     /* the feed lost something in between */
+    TG_RESET_AHEAD,   /* the cursor lies beyond the log's last id */
+};
+const char *tg_verdict_word(enum tg_verdict v); /* "", "expired", "epoch", "gap", "ahead" */
+
+struct tg_page_request {
+    tg_str topic;
+    tg_str feed;           /* empty: a topic without a feed */
+    struct tg_epoch epoch; /* of the cursor */
+    struct tg_pos after;   /* exclusive */
+    struct tg_pos up_to;   /* inclusive: the horizon */
+    unsigned max_entries;
+};
+
+/* One page, read and judged in one step of the store. With a reset verdict `entries` are those
+ * behind `resume`, the position from which the log is whole again (the last gap up to
+ * `up_to`, or `up_to` itself); with TG_COMPLETE resume == after. `has_more`: entries up to up_to
+ * are left. Entries [borrowed] for the call, ascending. */
+struct tg_page {
+    enum tg_verdict verdict;
+    struct tg_pos resume;
+    const struct tg_entry *entries;
+    size_t n;
+    bool has_more;
+};
+typedef void tg_page_fn(enum tg_rc rc, const struct tg_page *page, void *arg);
+enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, tg_page_fn *done,
+                         void *arg) TG_MUST_USE;
+
+/* The tail of the group's log, from `after` on (exclusive): every entry once, in order, for as
+ * long as the store is up. One per handle. `on_batch` is told whole reads: `last` is the id up to
+ * which the log has been seen. If the log no longer holds `after`, on_batch comes with is_cut =
+ * true first (rings must be dropped). Ends at TG_STORE_DOWN; start it again at TG_STORE_UP. */
+typedef void tg_tail_fn(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
+                        void *arg);
+enum tg_rc tg_store_tail(struct tg_store *s, struct tg_pos after, tg_tail_fn *on_batch,
+                         void *arg) TG_MUST_USE;
+
+#endif
