@@ -120,6 +120,8 @@ function serverSettings(binDir, prefix, port) {
     synchronous_commit: 'off',
     full_page_writes: 'off',
     jit: 'off',
+    // Commits are asynchronous, and decoding sees only WAL that has been written out.
+    wal_writer_delay: '10ms',
     timezone: 'UTC',
     log_timezone: 'UTC',
   };
