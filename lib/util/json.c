@@ -169,50 +169,65 @@ static bool skip_name(struct scan *s)
     return take(s, ':');
 }
 
-/* Over one value. Iterative: `open` remembers what closes each level. */
+/* What closes the levels that are open, outermost first. */
+struct nest {
+    char close[MAX_DEPTH];
+    size_t depth;
+};
+
+enum step { STEP_BAD, STEP_VALUE_BEGINS, STEP_VALUE_ENDED };
+
+/* Over a scalar or an empty container, or into a container up to its first value. */
+static enum step begin_value(struct scan *s, struct nest *nest)
+{
+    char close = is_at(s, '{') ? '}' : ']';
+
+    if (!take(s, '{') && !take(s, '[')) {
+        return skip_scalar(s) ? STEP_VALUE_ENDED : STEP_BAD;
+    }
+    skip_space(s);
+    if (take(s, close)) {
+        return STEP_VALUE_ENDED;
+    }
+    if (nest->depth == MAX_DEPTH) {
+        return STEP_BAD;
+    }
+    nest->close[nest->depth++] = close;
+    return close == '}' && !skip_name(s) ? STEP_BAD : STEP_VALUE_BEGINS;
+}
+
+/* A value has ended: closes levels until one goes on. */
+static enum step end_value(struct scan *s, struct nest *nest)
+{
+    while (nest->depth > 0) {
+        char close = nest->close[nest->depth - 1];
+
+        skip_space(s);
+        if (take(s, ',')) {
+            return close == '}' && !skip_name(s) ? STEP_BAD : STEP_VALUE_BEGINS;
+        }
+        if (!take(s, close)) {
+            return STEP_BAD;
+        }
+        nest->depth--;
+    }
+    return STEP_VALUE_ENDED;
+}
+
+/* Over one value, however deep; no recursion, so no peer chooses how much stack we use. */
 static bool skip_value(struct scan *s)
 {
-    char open[MAX_DEPTH];
-    size_t depth = 0;
+    struct nest nest = {.depth = 0};
+    enum step step = STEP_VALUE_BEGINS;
 
-    for (;;) {
+    while (step == STEP_VALUE_BEGINS) {
         skip_space(s);
-        if (is_at(s, '{') || is_at(s, '[')) {
-            char close = is_at(s, '{') ? '}' : ']';
-
-            s->at++;
-            skip_space(s);
-            if (!take(s, close)) {
-                if (depth == MAX_DEPTH) {
-                    return false;
-                }
-                open[depth++] = close;
-                if (close == '}' && !skip_name(s)) {
-                    return false;
-                }
-                continue;
-            }
-        } else if (!skip_scalar(s)) {
-            return false;
-        }
-        /* A value has ended: close levels until one goes on. */
-        for (;;) {
-            if (depth == 0) {
-                return true;
-            }
-            skip_space(s);
-            if (take(s, ',')) {
-                if (open[depth - 1] == '}' && !skip_name(s)) {
-                    return false;
-                }
-                break;
-            }
-            if (!take(s, open[depth - 1])) {
-                return false;
-            }
-            depth--;
+        step = begin_value(s, &nest);
+        if (step == STEP_VALUE_ENDED) {
+            step = end_value(s, &nest);
         }
     }
+    return step == STEP_VALUE_ENDED;
 }
 
 bool tg_json_is_valid(tg_str text)
