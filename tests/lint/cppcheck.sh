@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# cppcheck - its warnings, performance and portability findings are errors.
+. "$(dirname "$0")/common.sh"
+
+check() {
+    local cache=$REPO/build/lint/cppcheck
+    mkdir -p "$cache"
+    [ "$PWD" = "$REPO" ] || cache=$(mktemp -d -p "$PWD")
+    product_files | { grep '\.c$' || true; } >"$cache/files"
+    [ -s "$cache/files" ] || return 0
+    timeout 600 cppcheck --quiet --std=c11 --language=c -j 2 -D_GNU_SOURCE -Ilib -I. \
+        --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+        --suppress=missingInclude --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
+        --suppress=normalCheckLevelMaxBranches --suppress=checkersReport \
+        --template='{file}:{line}: {id}: {message}' \
+        --cppcheck-build-dir="$cache" --file-list="$cache/files"
+}
+
+plant() {
+    passes "a small function" lib/util/a.c 'int tg_a(int n) { return n + 1; }'
+    caught "a read outside an array" lib/util/a.c 'int tg_a(void) { int a[2] = {1, 2}; return a[2]; }'
+}
+
+lint "$@"

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# unit - both compilers without a warning, then the Criterion programs and corpora.
+. "$(dirname "$0")/common.sh"
+
+scripts/packages.sh build test
+build dev clang
+each criterion build/dev/tests/unit_*
+each replay build/dev/tests/fuzz/replay_*
