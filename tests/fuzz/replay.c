@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-enum { MAX_INPUT = 1 << 20 };
+enum { MAX_FILE_BYTES = 1 << 20 };
 
 static int replay_file(const char *path)
 {
@@ -20,12 +20,12 @@ static int replay_file(const char *path)
         perror(path);
         return -1;
     }
-    data = malloc(MAX_INPUT);
+    data = malloc(MAX_FILE_BYTES);
     if (data != NULL) {
         /* A copy of its exact size, so that a sanitizer sees a read behind its end. */
         uint8_t *exact = NULL;
 
-        n = fread(data, 1, MAX_INPUT, in);
+        n = fread(data, 1, MAX_FILE_BYTES, in);
         exact = malloc(n == 0 ? 1 : n);
         for (size_t i = 0; exact != NULL && i < n; i++) {
             exact[i] = data[i];

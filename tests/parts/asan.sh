@@ -17,7 +17,7 @@ reports_to() {
 }
 
 reports_to "$ROOT/$TG_OUT/planted"
-planted leak build/asan/tests/planted_leak "$ROOT/$TG_OUT/planted"
+planted leak build/asan/tests/leaking_fault "$ROOT/$TG_OUT/planted"
 
 reports_to "$ROOT/$TG_OUT/unit"
 each criterion build/asan/tests/unit_*

@@ -13,7 +13,7 @@ reports_to() {
 }
 
 reports_to "$ROOT/$TG_OUT/planted"
-planted race build/tsan/tests/planted_race "$ROOT/$TG_OUT/planted"
+planted race build/tsan/tests/racing_fault "$ROOT/$TG_OUT/planted"
 
 reports_to "$ROOT/$TG_OUT/threads"
 each race build/tsan/tests/*_race

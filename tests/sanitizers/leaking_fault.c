@@ -1,4 +1,4 @@
-/* planted_leak.c - leaks on purpose: part asan must find the report, or it finds none ever. */
+/* leaking_fault.c - leaks on purpose: part asan must find the report, or it finds none ever. */
 #include <stdlib.h>
 
 static void leak(size_t n)

@@ -1,4 +1,4 @@
-/* planted_race.c - races on purpose: part tsan must find the report, or it finds none ever. */
+/* racing_fault.c - races on purpose: part tsan must find the report, or it finds none ever. */
 #include <pthread.h>
 #include <stdlib.h>
 
