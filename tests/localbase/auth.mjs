@@ -60,7 +60,7 @@ export function createAuth(ctx) {
 
   /** Claims of the caller's token, which must be good at this second. */
   function requireToken(info) {
-    if (info.token === null) {
+    if (!info.token) {
       const text = 'This endpoint requires a valid Bearer token';
       throw new AuthError('no_authorization', text);
     }

@@ -50,10 +50,10 @@ export function sendJson(req, res, status, value, headers = {}) {
   sendText(req, res, status, JSON.stringify(value), { ...type, ...headers });
 }
 
-/** The credentials of `Authorization: Bearer x`, or null. */
+/** The credentials of `Authorization: Bearer x` (empty for a bare `Bearer`), or null. */
 export function bearerOf(headers) {
-  const match = /^bearer +(.*)$/i.exec(headers.authorization ?? '');
-  return match ? match[1].trim() : null;
+  const match = /^bearer(?: +(.*))?$/i.exec(headers.authorization ?? '');
+  return match ? (match[1] ?? '').trim() : null;
 }
 
 /** One parameter of a raw query, decoded, or null. */

@@ -31,6 +31,7 @@ const DEFAULTS = {
   reuseInterval: 10,
   refreshTokenVersion: 1,
   edge: 'hosted',
+  schemas: ['public'],
   quiet: false,
 };
 
