@@ -26,6 +26,8 @@ void *tg_arena_alloc(struct tg_arena *a, size_t n)
     size_t need = 0;
     void *p = NULL;
 
+    /* Even an empty piece has a place: it is never NULL. */
+    n = n == 0 ? 1 : n;
     TG_ASSERT(!__builtin_add_overflow(n, align - 1, &need));
     need &= ~(align - 1);
     if (need > BLOCK_BYTES / 4) {
