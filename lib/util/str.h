@@ -40,7 +40,8 @@ static inline bool tg_str_eq(tg_str a, tg_str b)
 static inline tg_str tg_str_skip(tg_str s, size_t n)
 {
     TG_ASSERT(n <= s.n);
-    return (tg_str){s.p + n, s.n - n};
+    /* NULL + 0 is undefined in C, and no text may lose no bytes. */
+    return n == 0 ? s : (tg_str){s.p + n, s.n - n};
 }
 
 /* ASCII letters only: HTTP field names, schemes, hex. */
