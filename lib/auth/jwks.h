@@ -9,6 +9,7 @@
 
 enum { TG_KEYS_MAX = 64, TG_JWKS_MAX_BYTES = 256 * 1024 };
 
+struct tg_key;
 struct tg_keys;
 
 /* `secret`: empty if the project has none. `jwks`: the JSON text, empty if there is none.
@@ -32,5 +33,10 @@ uint64_t tg_keys_generation(const struct tg_keys *k);
 bool tg_keys_has_secret(const struct tg_keys *k);
 size_t tg_keys_n_public(const struct tg_keys *k);
 size_t tg_keys_n_skipped(const struct tg_keys *k);
+
+/* For token.c and memory.c. Borrowed as long as the caller's reference; NULL: none. */
+const struct tg_key *tg_keys_secret(const struct tg_keys *k);
+const struct tg_key *tg_keys_find(const struct tg_keys *k, tg_str kid);
+bool tg_keys_has_key(const struct tg_keys *k, uint64_t key_id);
 
 #endif

@@ -10,23 +10,32 @@
 #ifndef TG_AUTH_TOKEN_H
 #define TG_AUTH_TOKEN_H
 
+#include "auth/alg.h"
 #include "util/clock.h"
 #include "util/ref.h"
 #include "util/str.h"
 
-enum { TG_TOKEN_MAX_BYTES = 8 * 1024, TG_TOKEN_MAX_AUDS = 16, TG_CLASS_ID_CHARS = 32 };
+enum {
+    TG_TOKEN_MAX_BYTES = 8 * 1024,
+    TG_TOKEN_MAX_AUDS = 16,
+    TG_TOKEN_MAX_SKEW_SEC = 300,
+    TG_CLASS_ID_CHARS = 32,
+};
 
 struct tg_keys;
 struct tg_key;
 
-/* What a route asks of a token. Empty texts and lists ask nothing. */
+/* What a route asks of a token. Empty texts and lists ask nothing. iss and aud are not asked
+ * of the roles anon and service_role: the project's legacy keys carry another iss and no aud. */
 struct tg_token_opts {
     tg_str iss;          /* the issuer */
     tg_str aud;          /* must be among the token's audiences */
     const tg_str *roles; /* the role must be one of these */
     size_t n_roles;
-    uint32_t skew_sec; /* allowed on exp and nbf: 30 for proxied requests, 0 for our own */
-    tg_usec now;       /* wall clock (tg_clock_wall_us) */
+    /* Allowed on exp and nbf: 30 for proxied requests, 0 for our own; at most
+     * TG_TOKEN_MAX_SKEW_SEC. */
+    uint32_t skew_sec;
+    tg_usec now; /* wall clock (tg_clock_wall_us) */
 };
 
 /* Read only. Texts are NUL-terminated and empty when the claim is missing. */
@@ -65,6 +74,7 @@ enum tg_rc tg_token_verify(const struct tg_keys *keys, tg_str text,
 struct tg_token_parts {
     const struct tg_keys *keys;
     const struct tg_key *key;
+    enum tg_alg alg;
     tg_str text;
     tg_str payload;   /* base64url */
     tg_str signature; /* base64url */
