@@ -38,14 +38,15 @@ void tg_auth_destroy(struct tg_auth *a); /* NULL is fine */
  * clock. ret_token: one reference, the caller's. What tg_token_verify() returns, and TG_ERATE
  * when the address has used up its signature checks.
  *
- * TG_EUNKNOWNKEY asks for one fetch of the JWKS (jwks_policy.h says whether it is allowed),
- * then tg_auth_keys_refreshed() and this call again with the new snapshot: a kid that is still
- * not there is TG_EBADTOKEN from then on. Without a fetch answer TG_EUNKNOWNKEY: it is a 401. */
+ * TG_EUNKNOWNKEY asks for one fetch of the JWKS (jwks_policy.h says whether it is allowed).
+ * When that has given a snapshot: tg_auth_keys_refreshed() and this call again with it; a kid
+ * that is still not there is TG_EBADTOKEN then, and remembered. When the fetch failed the
+ * token may be good: answer TG_ENOTREADY. When none was allowed answer TG_EUNKNOWNKEY. */
 enum tg_rc tg_auth_check(struct tg_auth *a, const struct tg_keys *keys, tg_str text, tg_str address,
                          const struct tg_token_opts *opts, struct tg_token **ret_token) TG_MUST_USE;
 
-/* A fetch of the JWKS, successful or not, has ended at `now` (wall clock). */
-void tg_auth_keys_refreshed(struct tg_auth *a, tg_usec now);
+/* A fetch of the JWKS has given a usable answer, changed or not. */
+void tg_auth_keys_refreshed(struct tg_auth *a);
 
 /* Any thread may read them while `a` lives. */
 const struct tg_auth_counts *tg_auth_counts(const struct tg_auth *a);

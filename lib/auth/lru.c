@@ -1,0 +1,78 @@
+/* lru.c - chained hash table whose entries also stand in a list, oldest first. */
+#include "auth/lru.h"
+
+#include <stdlib.h>
+
+#include "util/map.h"
+
+/* Keyed (map.h): peers choose tokens, and with a plain digest could choose one chain. */
+static struct tg_lru_node **slot_of(const struct tg_lru *l, const struct tg_sha256 *key)
+{
+    uint64_t hash = tg_hash(tg_str_make((const char *)key->b, sizeof(key->b)));
+
+    return &l->slots[hash & (l->n_slots - 1)];
+}
+
+void tg_lru_init(struct tg_lru *l, size_t max, tg_lru_drop_fn *drop)
+{
+    size_t n_slots = 16;
+
+    TG_ASSERT(max > 0 && max <= UINT32_MAX && drop != NULL);
+    while (n_slots < max) {
+        n_slots *= 2;
+    }
+    *l = (struct tg_lru){.n_slots = n_slots, .max = max, .drop = drop};
+    l->slots = tg_calloc(n_slots, sizeof(struct tg_lru_node *));
+    tg_list_init(&l->order);
+}
+
+void tg_lru_fini(struct tg_lru *l)
+{
+    while (l->n > 0) {
+        tg_lru_remove(l, TG_CONTAINER_OF(l->order.next, struct tg_lru_node, order));
+    }
+    free(l->slots);
+    l->slots = NULL;
+}
+
+struct tg_lru_node *tg_lru_find(struct tg_lru *l, const struct tg_sha256 *key)
+{
+    for (struct tg_lru_node *node = *slot_of(l, key); node != NULL; node = node->chain) {
+        if (memcmp(node->key.b, key->b, sizeof(key->b)) == 0) {
+            tg_list_remove(&node->order);
+            tg_list_append(&l->order, &node->order);
+            return node;
+        }
+    }
+    return NULL;
+}
+
+bool tg_lru_put(struct tg_lru *l, struct tg_lru_node *node)
+{
+    bool is_full = l->n == l->max;
+    struct tg_lru_node **slot = NULL;
+
+    if (is_full) {
+        tg_lru_remove(l, TG_CONTAINER_OF(l->order.next, struct tg_lru_node, order));
+    }
+    slot = slot_of(l, &node->key);
+    node->chain = *slot;
+    *slot = node;
+    tg_list_append(&l->order, &node->order);
+    l->n++;
+    return is_full;
+}
+
+void tg_lru_remove(struct tg_lru *l, struct tg_lru_node *node)
+{
+    struct tg_lru_node **at = slot_of(l, &node->key);
+
+    while (*at != node) {
+        TG_ASSERT(*at != NULL);
+        at = &(*at)->chain;
+    }
+    *at = node->chain;
+    tg_list_remove(&node->order);
+    l->n--;
+    l->drop(node);
+}
