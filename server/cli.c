@@ -1,0 +1,201 @@
+/* cli.c - argument parsing without the state that getopt keeps, so that tests can repeat it. */
+#include "server/cli.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "config/doc.h"
+#include "config/load.h"
+
+static const char usage[] =
+    "usage: tidegate [-c FILE] [--check | --dump | --config-doc | --help | --version]\n";
+
+static const char help[] =
+    "\n"
+    "An HTTP gateway in front of a Supabase project.\n"
+    "\n"
+    "  -c, --config FILE  read this configuration (YAML); default: $TIDEGATE_CONFIG, or none\n"
+    "      --check        check the configuration and end\n"
+    "      --dump         print the configuration in force, secrets starred, and end\n"
+    "      --config-doc   print the description of every key (docs/CONFIG.md) and end\n"
+    "  -h, --help         print this and end\n"
+    "  -V, --version      print the version and end\n"
+    "\n"
+    "Every key can be given as a variable: server.listen is TIDEGATE_SERVER_LISTEN.\n"
+    "SIGTERM and SIGINT end the gateway after running requests. SIGHUP reads the file again.\n"
+    "\n"
+    "Exit status: 0 ended as asked, 1 failed while starting or running, 2 wrong usage,\n"
+    "3 the configuration is not valid.\n";
+
+struct option {
+    const char *name;
+    enum tg_cli_action action;
+};
+
+static const struct option options[] = {
+    {"--check", TG_CLI_CHECK}, {"--dump", TG_CLI_DUMP},       {"--config-doc", TG_CLI_CONFIG_DOC},
+    {"--help", TG_CLI_HELP},   {"--version", TG_CLI_VERSION}, {"-h", TG_CLI_HELP},
+    {"-V", TG_CLI_VERSION},
+};
+
+static enum tg_rc refuse(struct tg_buf *err, const char *what, const char *arg)
+{
+    tg_buf_printf(err, "tidegate: %s: %s\n%s", what, arg, usage);
+    return TG_EBADPARAM;
+}
+
+static const struct option *option_of(const char *arg)
+{
+    for (size_t i = 0; i < TG_ARRAY_LEN(options); i++) {
+        if (strcmp(arg, options[i].name) == 0) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+static const char *path_from(char *const *environment)
+{
+    static const char name[] = "TIDEGATE_CONFIG=";
+
+    for (char *const *entry = environment; entry != NULL && *entry != NULL; entry++) {
+        if (strncmp(*entry, name, sizeof(name) - 1) == 0 && (*entry)[sizeof(name) - 1] != '\0') {
+            return *entry + sizeof(name) - 1;
+        }
+    }
+    return NULL;
+}
+
+/* -c FILE, --config FILE, --config=FILE. Returns how many arguments it took, 0 for none. */
+static int take_path(char *const *argv, const char **ret_path)
+{
+    static const char joined[] = "--config=";
+
+    if (strncmp(argv[0], joined, sizeof(joined) - 1) == 0) {
+        *ret_path = argv[0] + sizeof(joined) - 1;
+        return 1;
+    }
+    if (strcmp(argv[0], "-c") == 0 || strcmp(argv[0], "--config") == 0) {
+        *ret_path = argv[1] == NULL ? "" : argv[1];
+        return 2;
+    }
+    return 0;
+}
+
+enum tg_rc tg_cli_parse(int argc, char *const *argv, char *const *environment,
+                        struct tg_cli *ret_cli, struct tg_buf *err)
+{
+    struct tg_cli cli = {TG_CLI_RUN, NULL};
+
+    for (int i = 1; i < argc; i++) {
+        const struct option *option = option_of(argv[i]);
+        const char *path = NULL;
+        int taken = take_path(&argv[i], &path);
+
+        if (taken > 0 && path[0] == '\0') {
+            return refuse(err, "a file is wanted behind", argv[i]);
+        }
+        if (taken > 0 && cli.path != NULL) {
+            return refuse(err, "only one file can be given", argv[i]);
+        }
+        if (taken > 0) {
+            cli.path = path;
+            i += taken - 1;
+        } else if (option == NULL) {
+            return refuse(err, "no such option", argv[i]);
+        } else if (cli.action != TG_CLI_RUN && cli.action != option->action) {
+            return refuse(err, "only one thing can be done at a time", argv[i]);
+        } else {
+            cli.action = option->action;
+        }
+    }
+    if (cli.path == NULL) {
+        cli.path = path_from(environment);
+    }
+    *ret_cli = cli;
+    return TG_OK;
+}
+
+static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environment,
+                                  struct tg_config **ret_cfg, struct tg_buf *out,
+                                  struct tg_buf *err)
+{
+    struct tg_config *cfg = NULL;
+
+    if (tg_config_load(cli->path, environment, &cfg, err) != TG_OK) {
+        return TG_EXIT_CONFIG;
+    }
+    if (cli->action == TG_CLI_RUN) {
+        *ret_cfg = cfg;
+        return TG_EXIT_OK;
+    }
+    if (cli->action == TG_CLI_DUMP) {
+        tg_config_dump(cfg, out);
+    } else {
+        tg_buf_str(out, TG_STR("The configuration is valid.\n"));
+    }
+    tg_config_destroy(cfg);
+    return TG_EXIT_OK;
+}
+
+enum tg_exit tg_cli_act(const struct tg_cli *cli, const char *version, char *const *environment,
+                        struct tg_config **ret_cfg, struct tg_buf *out, struct tg_buf *err)
+{
+    *ret_cfg = NULL;
+    switch (cli->action) {
+    case TG_CLI_RUN:
+    case TG_CLI_CHECK:
+    case TG_CLI_DUMP:
+        return act_on_config(cli, environment, ret_cfg, out, err);
+    case TG_CLI_CONFIG_DOC:
+        tg_config_doc(out);
+        return TG_EXIT_OK;
+    case TG_CLI_HELP:
+        tg_buf_printf(out, "%s%s", usage, help);
+        return TG_EXIT_OK;
+    case TG_CLI_VERSION:
+        tg_buf_printf(out, "tidegate %s\n", version);
+        return TG_EXIT_OK;
+    }
+    TG_UNREACHABLE();
+}
+
+static bool write_all(int fd, tg_str text)
+{
+    while (text.n > 0) {
+        ssize_t n = write(fd, text.p, text.n);
+
+        if (n < 0 && errno != EINTR) {
+            return false;
+        }
+        text = tg_str_skip(text, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
+bool tg_cli_begin(int argc, char *const *argv, char *const *environment, const char *version,
+                  struct tg_config **ret_cfg, enum tg_exit *ret_exit)
+{
+    struct tg_config *cfg = NULL;
+    struct tg_cli cli = {TG_CLI_RUN, NULL};
+    struct tg_buf out;
+    struct tg_buf err;
+    bool is_written = false;
+
+    tg_buf_init(&out, TG_CLI_TEXT_MAX);
+    tg_buf_init(&err, TG_CONFIG_ERRORS_MAX);
+    *ret_exit = TG_EXIT_USAGE;
+    if (tg_cli_parse(argc, argv, environment, &cli, &err) == TG_OK) {
+        *ret_exit = tg_cli_act(&cli, version, environment, &cfg, &out, &err);
+    }
+    is_written = write_all(STDOUT_FILENO, tg_buf_view(&out));
+    if (!write_all(STDERR_FILENO, tg_buf_view(&err)) || !is_written) {
+        *ret_exit = TG_EXIT_FAILED;
+    }
+    tg_buf_fini(&out);
+    tg_buf_fini(&err);
+    if (cfg != NULL) {
+        *ret_cfg = cfg;
+    }
+    return cfg != NULL;
+}
