@@ -15,7 +15,7 @@ struct unit {
 static const struct unit durations[] = {
     {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit sizes[] = {
-    {"g", 1024U * 1024 * 1024}, {"m", 1024U * 1024}, {"k", 1024}, {"", 1}};
+    {"g", UINT64_C(1024) * 1024 * 1024}, {"m", UINT64_C(1024) * 1024}, {"k", 1024}, {"", 1}};
 
 static const char *const policies[] = {
     [TG_POLICY_OFF] = "off",
