@@ -4,6 +4,8 @@
 static enum tg_apikey_form form_of(tg_str key)
 {
     tg_str rest = key;
+    tg_str head = TG_STR_NONE;
+    tg_str payload = TG_STR_NONE;
 
     if (key.n == 0) {
         return TG_APIKEY_NONE;
@@ -14,8 +16,9 @@ static enum tg_apikey_form form_of(tg_str key)
     if (tg_str_has_prefix(key, TG_STR("sb_secret_"))) {
         return TG_APIKEY_SECRET;
     }
-    if (tg_str_cut(&rest, '.').n > 0 && tg_str_cut(&rest, '.').n > 0 && rest.n > 0 &&
-        tg_str_find(rest, '.') == rest.n) {
+    head = tg_str_cut(&rest, '.');
+    payload = tg_str_cut(&rest, '.');
+    if (head.n > 0 && payload.n > 0 && rest.n > 0 && tg_str_find(rest, '.') == rest.n) {
         return TG_APIKEY_JWT;
     }
     return TG_APIKEY_OTHER;
