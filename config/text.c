@@ -104,7 +104,7 @@ static bool is_authority(tg_str s)
     if (s.n > 0 && s.p[0] == '[') {
         s = tg_str_skip(s, 1);
         host = tg_str_cut(&s, ']');
-        if (!is_ip(AF_INET6, host, unused) || (s.n > 0 && s.p[0] != ':')) {
+        if (s.p == NULL || !is_ip(AF_INET6, host, unused) || (s.n > 0 && s.p[0] != ':')) {
             return false;
         }
         return s.n == 0 || (to_port(tg_str_skip(s, 1), &port) && port != 0);

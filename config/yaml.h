@@ -2,7 +2,7 @@
  *
  *   server:
  *     listen: 127.0.0.1:8080          -> "server.listen", "127.0.0.1:8080", line 2
- *     trusted_proxies: [::1, 10.0.0.1]  -> "server.trusted_proxies", "::1,10.0.0.1", line 3
+ *     trusted_proxies: [10.0.0.1]       -> "server.trusted_proxies", "10.0.0.1", line 3
  *
  * Anchors, aliases, tags, several documents and lists of anything but texts are refused. */
 #ifndef TG_CONFIG_YAML_H

@@ -1,0 +1,48 @@
+/* Derived values and rules, without a file. */
+#include <criterion/criterion.h>
+
+#include "config/check.h"
+#include "given.h"
+
+static void count(const char *key, const char *what, void *arg)
+{
+    unsigned *n = arg;
+
+    cr_assert(key != NULL && what != NULL);
+    (*n)++;
+}
+
+Test(check, a_loaded_configuration_breaks_no_rule)
+{
+    struct given g;
+    unsigned n = 0;
+
+    given_project(&g, NULL);
+    tg_check_rules(g.cfg, count, &n);
+    cr_assert_eq(n, 0);
+    given_fini(&g);
+}
+
+Test(check, deriving_again_changes_nothing)
+{
+    struct given g;
+    const char *id = NULL;
+    const char *url = NULL;
+
+    given_project(&g, NULL);
+    id = g.cfg->gateway.id;
+    url = g.cfg->supabase.jwks_url;
+    tg_check_derive(g.cfg);
+    cr_assert_eq(g.cfg->gateway.id, id);
+    cr_assert_eq(g.cfg->supabase.jwks_url, url);
+    given_fini(&g);
+}
+
+Test(check, port_zero_on_both_listeners_is_no_clash)
+{
+    struct given g;
+
+    given_project(&g, "server:\n  listen: 127.0.0.1:0\nadmin:\n  listen: 127.0.0.1:0\n");
+    cr_assert_eq(g.rc, TG_OK, "%s", tg_buf_cstr(&g.errors));
+    given_fini(&g);
+}

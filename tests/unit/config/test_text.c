@@ -1,0 +1,61 @@
+/* The forms of texts that value.c's cases do not reach. */
+#include <criterion/criterion.h>
+
+#include "config/text.h"
+
+Test(text, an_address_is_split_into_host_and_port)
+{
+    char host[TG_HOST_MAX];
+    uint16_t port = 0;
+
+    cr_assert_eq(tg_text_address(TG_STR("127.0.0.1:8080"), host, &port), TG_OK);
+    cr_assert_str_eq(host, "127.0.0.1");
+    cr_assert_eq(port, 8080);
+    cr_assert_eq(tg_text_address(TG_STR("[fe80::1]:0"), host, &port), TG_OK);
+    cr_assert_str_eq(host, "fe80::1");
+    cr_assert_eq(port, 0);
+}
+
+Test(text, a_bad_address_leaves_the_results_alone)
+{
+    char host[TG_HOST_MAX] = "before";
+    uint16_t port = 1;
+
+    cr_assert_eq(tg_text_address(TG_STR("127.0.0.1:x"), host, &port), TG_EBADPARAM);
+    cr_assert_eq(tg_text_address(TG_STR("x:80"), host, &port), TG_EBADPARAM);
+    cr_assert_str_eq(host, "before");
+    cr_assert_eq(port, 1);
+}
+
+Test(text, bytes_of_zero_are_never_part_of_a_host_or_name)
+{
+    char host[TG_HOST_MAX];
+    uint16_t port = 0;
+
+    cr_assert_eq(tg_text_address(TG_STR("127.0.0.1\0:80"), host, &port), TG_EBADPARAM);
+    cr_assert_not(tg_text_is_cidr(TG_STR("::1\0")));
+    cr_assert_not(tg_text_is_name(TG_STR("a\0")));
+    cr_assert_not(tg_text_is_plain(TG_STR("a\0")));
+}
+
+Test(text, a_url_has_only_the_parts_it_may_have)
+{
+    cr_assert(tg_text_is_url(TG_STR("http://h/p"), "http https", TG_URL_PATH));
+    cr_assert_not(tg_text_is_url(TG_STR("http://h/p"), "http https", 0));
+    cr_assert(tg_text_is_url(TG_STR("redis://u:p@h/0"), "redis", TG_URL_PATH | TG_URL_USER));
+    cr_assert_not(tg_text_is_url(TG_STR("redis://u:p@h/0"), "redis", TG_URL_PATH));
+    cr_assert_not(tg_text_is_url(TG_STR("http://h/\\p"), "http", TG_URL_PATH));
+    cr_assert_not(tg_text_is_url(TG_STR("http://h\r\n"), "http", TG_URL_PATH));
+    cr_assert_not(tg_text_is_url(TG_STR("htt://h"), "http https", 0));
+    cr_assert_not(tg_text_is_url(TG_STR("http://[::1"), "http", 0));
+}
+
+Test(text, origins_and_tables_have_their_forms)
+{
+    cr_assert(tg_text_is_origin(TG_STR("http://localhost:3000")));
+    cr_assert_not(tg_text_is_origin(TG_STR("http://")));
+    cr_assert_not(tg_text_is_origin(TG_STR("null")));
+    cr_assert_not(tg_text_is_origin(TG_STR("https://*.example.com")));
+    cr_assert(tg_text_is_table(TG_STR("public.My Table")));
+    cr_assert_not(tg_text_is_table(TG_STR("public.a\n")));
+}
