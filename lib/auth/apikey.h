@@ -42,7 +42,7 @@ struct tg_apikey tg_apikey_classify(const struct tg_apikeys *ours, tg_str key);
 tg_str tg_apikey_bearer(tg_str value);
 
 /* The Bearer token of a user's request: as above, but TG_STR_NONE for `Bearer sb_...`, which
- * names no user. */
+ * names no user. (SDKs without a session send their anon JWT here: classify it first.) */
 tg_str tg_apikey_user_token(tg_str value);
 
 #endif
