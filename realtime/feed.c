@@ -1,0 +1,448 @@
+/* feed.c - one upstream subscription's coverage: lease, join, gaps, token, end.
+ *
+ * Invariant: while a feed is LIVE, every change that upstream sent since `live_from` has been
+ * handed to the store, or a gap is pending or under way. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "realtime/change.h"
+#include "realtime/hub_int.h"
+#include "util/log.h"
+
+enum { MAX_EVENT_BYTES = 4 * 1024 * 1024, MIN_TOKEN_SECS = 60 };
+
+#define REMOTE_RETRY TG_SEC(2)
+
+static void take_lease(struct feed *f);
+static void write_gap(struct feed *f);
+
+static int64_t now_sec(void)
+{
+    return (int64_t)(tg_clock_wall_us() / TG_SEC(1));
+}
+
+static void set_state(struct feed *f, enum feed_state state)
+{
+    if (f->state == state) {
+        return;
+    }
+    if (f->state == FEED_LIVE) {
+        tg_count_sub(&f->hub->counts.feeds_live, 1);
+    }
+    if (state == FEED_LIVE) {
+        tg_count_add(&f->hub->counts.feeds_live, 1);
+    }
+    f->state = state;
+}
+
+enum tg_topic_state feed_topic_state(const struct feed *f)
+{
+    /* A remote feed is covered by its holder, whose gaps stand in the log. */
+    return f->state == FEED_LIVE || f->state == FEED_REMOTE ? TG_TOPIC_READY : TG_TOPIC_JOINING;
+}
+
+/* ---- upstream ---- */
+
+static void name_channel(uint64_t id, char *out, size_t n)
+{
+    (void)snprintf(out, n, "%llu", (unsigned long long)id);
+}
+
+static void leave(struct feed *f)
+{
+    char name[24];
+
+    if (f->link_id == 0) {
+        return;
+    }
+    name_channel(f->link_id, name, sizeof(name));
+    (void)tg_map_remove(&f->hub->channels, tg_str_of(name));
+    /* A full mailbox means a stuck link; the channel then ends with its token. */
+    (void)!tg_link_leave(f->hub->link, f->link_id);
+    f->link_id = 0;
+    f->is_up = false;
+}
+
+static void join(struct feed *f)
+{
+    struct tg_hub *h = f->hub;
+    char name[24];
+
+    if (f->link_id != 0) {
+        return;
+    }
+    f->link_id = ++h->next_link_id;
+    name_channel(f->link_id, name, sizeof(name));
+    (void)tg_map_put(&h->channels, tg_str_of(name), f);
+    if (tg_link_join(h->link, f->link_id, f->name.schema, f->name.table, f->name.filter,
+                     tg_str_of(f->token)) != TG_OK) {
+        /* The sweep tries again. */
+        (void)tg_map_remove(&h->channels, tg_str_of(name));
+        f->link_id = 0;
+        tg_count_add(&h->counts.mail_full, 1);
+    }
+}
+
+/* ---- the lease ---- */
+
+struct pending {
+    struct tg_hub *hub;
+    tg_id feed;
+};
+
+static struct pending *pend(struct feed *f)
+{
+    struct pending *p = TG_NEW(struct pending);
+
+    p->hub = f->hub;
+    p->feed = f->id;
+    return p;
+}
+
+static struct feed *unpend(struct pending *p)
+{
+    struct feed *f = tg_ids_find(&p->hub->feed_ids, p->feed);
+
+    free(p);
+    return f;
+}
+
+static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
+{
+    struct feed *f = unpend(arg);
+
+    if (f == NULL || f->state != FEED_LEASING) {
+        return;
+    }
+    if (rc == TG_OK) {
+        f->fence = fence;
+        set_state(f, FEED_JOINING);
+        if (f->is_up) {
+            write_gap(f); /* still joined from before: only the log was away */
+        } else {
+            join(f);
+        }
+    } else if (rc == TG_ECONFLICT) {
+        tg_log(TG_LOG_INFO, "feed_remote", TG_KS("topic", f->name.name), TG_KS("holder", holder));
+        leave(f);
+        set_state(f, FEED_REMOTE);
+        hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
+        tg_loop_timer_start(f->hub->loop, &f->timer, REMOTE_RETRY);
+    }
+    /* Other errors: the store went down; feed_store_up() begins anew. */
+}
+
+static void take_lease(struct feed *f)
+{
+    struct pending *p = NULL;
+
+    if (!f->hub->store_up || f->token == NULL) {
+        set_state(f, f->token == NULL ? FEED_IDLE : FEED_LEASING);
+        return;
+    }
+    p = pend(f);
+    f->fence = 0;
+    if (f->state != FEED_REMOTE) {
+        set_state(f, FEED_LEASING);
+    }
+    if (tg_store_lease_take(f->hub->store, tg_str_of(f->key), f->hub->opts.lease, on_lease, p) !=
+        TG_OK) {
+        free(p);
+        tg_loop_timer_start(f->hub->loop, &f->timer, REMOTE_RETRY);
+    } else {
+        set_state(f, FEED_LEASING);
+    }
+}
+
+static void on_renewed(enum tg_rc rc, void *arg)
+{
+    struct feed *f = unpend(arg);
+
+    if (f != NULL && rc == TG_EFENCED && f->fence != 0) {
+        tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", f->name.name));
+        f->fence = 0;
+        leave(f);
+        take_lease(f);
+    }
+}
+
+void feed_renew(struct feed *f)
+{
+    struct pending *p = NULL;
+
+    if (f->fence == 0 || !f->hub->store_up) {
+        return;
+    }
+    p = pend(f);
+    if (tg_store_lease_renew(f->hub->store, tg_str_of(f->key), f->fence, f->hub->opts.lease,
+                             on_renewed, p) != TG_OK) {
+        free(p);
+    }
+}
+
+static void on_released(enum tg_rc rc, void *arg)
+{
+    (void)rc;
+    (void)arg;
+}
+
+/* ---- gaps ---- */
+
+static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    struct feed *f = unpend(arg);
+
+    if (f == NULL) {
+        return;
+    }
+    f->n_gaps_under_way--;
+    if (rc != TG_OK) {
+        tg_count_add(&f->hub->counts.append_errors, 1);
+        f->gap_pending = true;
+        if (rc == TG_EFENCED && f->fence != 0) {
+            f->fence = 0;
+            leave(f);
+            take_lease(f);
+        }
+        return;
+    }
+    tg_count_add(&f->hub->counts.gaps, 1);
+    if (f->is_up && !f->gap_pending && f->n_gaps_under_way == 0 && f->state == FEED_JOINING) {
+        f->live_from = pos;
+        set_state(f, FEED_LIVE);
+        hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
+    }
+}
+
+static void write_gap(struct feed *f)
+{
+    struct tg_hub *h = f->hub;
+    struct pending *p = NULL;
+
+    f->gap_pending = true;
+    if (!h->store_up || f->fence == 0) {
+        return;
+    }
+    p = pend(f);
+    if (tg_store_gap(h->store, &h->epoch, tg_str_of(f->key), f->fence, tg_str_of(f->gap_reason),
+                     on_gap, p) != TG_OK) {
+        free(p);
+        return;
+    }
+    f->gap_pending = false;
+    f->n_gaps_under_way++;
+}
+
+void feed_need_gap(struct feed *f, const char *reason)
+{
+    f->gap_reason = reason;
+    write_gap(f);
+}
+
+void feed_sweep(struct feed *f)
+{
+    if (f->gap_pending && f->is_up) {
+        write_gap(f);
+    }
+    if (f->state == FEED_JOINING && f->link_id == 0 && f->token != NULL) {
+        join(f);
+    }
+}
+
+/* ---- what upstream says ---- */
+
+void feed_on_up(struct feed *f)
+{
+    f->is_up = true;
+    if (f->state == FEED_LIVE) {
+        set_state(f, FEED_JOINING); /* subscribed anew without a reason of ours */
+    }
+    feed_need_gap(f, "join");
+}
+
+void feed_on_down(struct feed *f, const char *why, bool needs_token)
+{
+    f->is_up = false;
+    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", f->name.name), TG_KZ("why", why));
+    if (f->state == FEED_LIVE) {
+        set_state(f, FEED_JOINING);
+        hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
+    }
+    if (needs_token) {
+        /* Not accepted any more, whatever its exp says: wait for another one. */
+        f->exp_sec = 0;
+    }
+}
+
+void feed_on_refused(struct feed *f, tg_str message)
+{
+    tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", f->name.name), TG_KS("message", message));
+    f->link_id = 0;
+    f->is_up = false;
+    hub_tell_topics(f, TG_TOPIC_REFUSED, TG_EBADTOPIC, message);
+    feed_close(f);
+}
+
+static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    struct feed *f = unpend(arg);
+
+    (void)pos;
+    if (f == NULL || rc == TG_OK) {
+        return;
+    }
+    tg_count_add(&f->hub->counts.append_errors, 1);
+    if (rc == TG_EFENCED) {
+        if (f->fence != 0) {
+            tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", f->name.name));
+            f->fence = 0;
+            leave(f);
+            take_lease(f);
+        }
+        return;
+    }
+    /* Written or not, nobody can tell: that is a gap. */
+    feed_need_gap(f, "store");
+}
+
+void feed_on_change(struct feed *f, tg_str payload)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf event = {.max = MAX_EVENT_BYTES};
+    struct tg_hub *h = f->hub;
+    struct pending *p = NULL;
+    enum tg_rc rc = TG_OK;
+
+    tg_count_add(&h->counts.changes, 1);
+    rc = tg_change_event(payload, f->name.name, &event);
+    if (rc != TG_OK) {
+        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", f->name.name),
+                       TG_KZ("rc", tg_rc_name(rc)));
+        feed_need_gap(f, "errors");
+        return;
+    }
+    if (!h->store_up || f->fence == 0) {
+        feed_need_gap(f, "store");
+        return;
+    }
+    p = pend(f);
+    rc = tg_store_append(h->store, &h->epoch, tg_str_of(f->key), f->fence, tg_str_of(f->key),
+                         tg_buf_view(&event), on_appended, p);
+    if (rc != TG_OK) {
+        free(p);
+        feed_need_gap(f, "store");
+        return;
+    }
+    tg_count_add(&h->counts.appended, 1);
+}
+
+/* ---- the store ---- */
+
+void feed_store_up(struct feed *f)
+{
+    if (f->is_up) {
+        f->gap_pending = true;
+        f->gap_reason = "store";
+    }
+    take_lease(f);
+}
+
+void feed_store_down(struct feed *f)
+{
+    f->fence = 0;
+    tg_loop_timer_stop(f->hub->loop, &f->timer);
+    set_state(f, FEED_LEASING);
+    hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
+}
+
+/* ---- tokens and life ---- */
+
+static void on_timer(struct tg_timer *t)
+{
+    struct feed *f = TG_CONTAINER_OF(t, struct feed, timer);
+
+    if (f->exp_sec <= now_sec()) {
+        /* Coverage ends with the last valid token; the next join writes the gap. */
+        tg_log(TG_LOG_INFO, "feed_expired", TG_KS("topic", f->name.name));
+        hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
+        feed_close(f);
+        return;
+    }
+    if (f->state == FEED_LEASING || f->state == FEED_REMOTE) {
+        take_lease(f);
+    }
+    if (!tg_timer_is_on(&f->timer)) {
+        tg_loop_timer_start(f->hub->loop, &f->timer, TG_SEC(f->exp_sec - now_sec()));
+    }
+}
+
+void feed_offer_token(struct feed *f, tg_str token, int64_t exp_sec)
+{
+    struct tg_hub *h = f->hub;
+
+    if (exp_sec <= f->exp_sec) {
+        return;
+    }
+    if (exp_sec < now_sec() + MIN_TOKEN_SECS) {
+        if (f->token == NULL) {
+            hub_tell_topics(f, TG_TOPIC_REFUSED, TG_EEXPIRED,
+                            TG_STR("the token expires in less than a minute"));
+        }
+        return;
+    }
+    free(f->token);
+    f->token = tg_str_dup(token);
+    f->exp_sec = exp_sec;
+    if (f->link_id != 0) {
+        (void)!tg_link_token(h->link, f->link_id, token);
+    } else if (f->state == FEED_IDLE) {
+        take_lease(f);
+    }
+    if (f->state != FEED_REMOTE) {
+        tg_loop_timer_start(h->loop, &f->timer, TG_SEC(exp_sec - now_sec()));
+    }
+}
+
+enum tg_rc feed_open(struct tg_hub *h, const struct tg_topic_name *name, const char *key,
+                     tg_str user_id, struct feed **ret_feed)
+{
+    struct feed *f = TG_NEW(struct feed);
+    const char *why = NULL;
+
+    f->hub = h;
+    f->key = tg_strdup(key);
+    f->user_id = tg_str_dup(user_id);
+    f->gap_reason = "join";
+    TG_ASSERT(tg_topic_parse(name->name, &f->name, &why) == TG_OK);
+    tg_list_init(&f->topics);
+    tg_timer_init(&f->timer, on_timer);
+    f->id = tg_ids_add(&h->feed_ids, f);
+    tg_list_append(&h->feeds, &f->node);
+    (void)tg_map_put(&h->feed_keys, tg_str_of(f->key), f);
+    tg_count_add(&h->counts.feeds, 1);
+    *ret_feed = f;
+    return TG_OK;
+}
+
+void feed_close(struct feed *f)
+{
+    struct tg_hub *h = f->hub;
+
+    leave(f);
+    if (f->fence != 0 && h->store_up) {
+        (void)!tg_store_lease_release(h->store, tg_str_of(f->key), f->fence, on_released, NULL);
+    }
+    set_state(f, FEED_IDLE);
+    while (!tg_list_empty(&f->topics)) {
+        hub_forget_topic(TG_CONTAINER_OF(f->topics.next, struct topic, node));
+    }
+    tg_loop_timer_stop(h->loop, &f->timer);
+    tg_ids_remove(&h->feed_ids, f->id);
+    tg_list_remove(&f->node);
+    (void)tg_map_remove(&h->feed_keys, tg_str_of(f->key));
+    tg_count_sub(&h->counts.feeds, 1);
+    tg_topic_fini(&f->name);
+    free(f->user_id);
+    free(f->token);
+    free(f->key);
+    free(f);
+}

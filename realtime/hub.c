@@ -1,0 +1,701 @@
+/* hub.c - the registry of topics, the tail of the log, and delivery to the workers.
+ *
+ * Invariant: a worker that is interested in a topic is sent every entry of it above the
+ * `whole_from` it was told, in order, or a delivery with is_cut. */
+#include "realtime/hub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "realtime/hub_int.h"
+#include "util/log.h"
+
+enum { MAX_MAILS = 65536 };
+
+/* How many feeds a user has. */
+struct user {
+    unsigned n_feeds;
+};
+
+/* ---- telling workers ---- */
+
+static void tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
+                 tg_str message, bool is_new)
+{
+    struct tg_hub *h = t->feed->hub;
+    struct tg_topic_news news = {.topic = t->interest[worker],
+                                 .state = state,
+                                 .epoch = h->epoch,
+                                 .whole_from = h->seen,
+                                 .ready_from = t->feed->live_from,
+                                 .rc = rc,
+                                 .message = message,
+                                 .store_down = !h->store_up,
+                                 .is_new = is_new};
+
+    if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
+        /* The worker is stuck: it will read pages when it comes back. */
+        h->outboxes[worker].is_cut = true;
+        tg_count_add(&h->counts.mail_full, 1);
+    }
+}
+
+void hub_tell_worker(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
+                     tg_str message)
+{
+    tell(t, worker, state, rc, message, false);
+}
+
+void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message)
+{
+    for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
+        struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
+
+        for (unsigned w = 0; w < f->hub->opts.n_workers; w++) {
+            if (t->interest[w] != 0) {
+                tell(t, w, state, rc, message, false);
+            }
+        }
+    }
+}
+
+/* ---- delivery ---- */
+
+static void post_outbox(struct tg_hub *h, unsigned worker)
+{
+    struct outbox *o = &h->outboxes[worker];
+    struct tg_delivery *d = tg_delivery_create(h->workers[worker], o->n);
+
+    d->is_cut = o->is_cut;
+    d->epoch = h->epoch;
+    d->horizon = h->seen;
+    d->n = o->n;
+    if (o->n > 0) {
+        memcpy(d->items, o->items, o->n * sizeof(o->items[0]));
+    }
+    o->n = 0;
+    if (tg_fanout_deliver(d) == TG_OK) {
+        o->is_cut = false;
+        o->is_behind = false;
+    } else {
+        tg_delivery_destroy(d);
+        o->is_cut = true;
+        o->is_behind = true;
+        tg_count_add(&h->counts.mail_full, 1);
+    }
+}
+
+static void put_outbox(struct outbox *o, tg_id topic, struct tg_frame *frame)
+{
+    if (o->n == o->cap) {
+        o->cap = o->cap == 0 ? 64 : o->cap * 2;
+        o->items = tg_realloc(o->items, o->cap, sizeof(o->items[0]));
+    }
+    o->items[o->n++] = (struct tg_delivered){topic, tg_frame_ref(frame)};
+}
+
+static void put_frame(struct tg_hub *h, const struct topic *t, struct tg_frame *frame)
+{
+    tg_count_add(&h->counts.frames, 1);
+    for (unsigned w = 0; w < h->opts.n_workers; w++) {
+        if (t->interest[w] != 0) {
+            put_outbox(&h->outboxes[w], t->interest[w], frame);
+        }
+    }
+    tg_frame_unref(frame);
+}
+
+static void put_event(struct tg_hub *h, const struct tg_entry *e)
+{
+    const struct topic *t = tg_map_find(&h->topics, e->name);
+
+    if (t != NULL && t->n_interested > 0) {
+        put_frame(h, t, tg_frame_create(TG_FRAME_EVENT, &h->epoch, e->pos, TG_STR(""), e->payload));
+    }
+}
+
+static void put_gap(struct tg_hub *h, const struct tg_entry *e)
+{
+    const struct feed *f = tg_map_find(&h->feed_keys, e->name);
+
+    if (f == NULL) {
+        return;
+    }
+    for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
+        const struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
+
+        if (t->n_interested > 0) {
+            put_frame(h, t, tg_frame_reset(&h->epoch, e->pos, t->name, TG_STR("gap")));
+        }
+    }
+}
+
+/* Every entry of the log passes here once. */
+static void on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
+                    void *arg)
+{
+    struct tg_hub *h = arg;
+
+    tg_count_add(&h->counts.log_entries, n);
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].kind == TG_ENTRY_EVENT) {
+            put_event(h, &entries[i]);
+        } else {
+            put_gap(h, &entries[i]);
+        }
+    }
+    h->seen = last;
+    for (unsigned w = 0; w < h->opts.n_workers; w++) {
+        struct outbox *o = &h->outboxes[w];
+
+        o->is_cut = o->is_cut || is_cut;
+        o->is_behind = true;
+        if (o->n > 0 || is_cut) {
+            post_outbox(h, w);
+        }
+    }
+}
+
+/* ---- the store ---- */
+
+static void on_store_state(enum tg_store_state state, const struct tg_epoch *epoch,
+                           struct tg_pos last, bool is_suspect, void *arg)
+{
+    struct tg_hub *h = arg;
+    bool is_other = false;
+
+    h->store_up = state == TG_STORE_UP;
+    tg_count_set(&h->counts.store_up, h->store_up);
+    if (!h->store_up) {
+        tg_log(TG_LOG_WARN, "store_down", TG_KN("feeds", tg_count_get(&h->counts.feeds)));
+        for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
+            feed_store_down(TG_CONTAINER_OF(n, struct feed, node));
+        }
+        return;
+    }
+    is_other = !h->has_seen || strcmp(h->epoch.text, epoch->text) != 0;
+    tg_log(TG_LOG_INFO, "store_up", TG_KZ("epoch", epoch->text), TG_KN("suspect", is_suspect));
+    h->epoch = *epoch;
+    if (is_other) {
+        h->seen = last;
+        h->has_seen = true;
+        for (unsigned w = 0; w < h->opts.n_workers; w++) {
+            h->outboxes[w].is_cut = true;
+            post_outbox(h, w);
+        }
+    }
+    if (tg_store_tail(h->store, h->seen, on_tail, h) != TG_OK) {
+        tg_log(TG_LOG_ERROR, "tail_failed", TG_KZ("epoch", epoch->text));
+    }
+    /* Each feed takes its lease again and writes a gap: what came meanwhile is lost, and
+     * with a suspect store nobody knows what else. */
+    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
+        feed_store_up(TG_CONTAINER_OF(n, struct feed, node));
+    }
+}
+
+/* ---- subscriptions ---- */
+
+struct sub_mail {
+    struct tg_mail mail;
+    struct tg_hub *hub;
+    unsigned worker;
+    tg_id topic;
+    char *key;
+    char *user_id;
+    char *token;
+    int64_t exp_sec;
+    struct tg_topic_name name;
+};
+
+static void drop_sub(struct tg_mail *mail)
+{
+    struct sub_mail *m = TG_CONTAINER_OF(mail, struct sub_mail, mail);
+
+    tg_topic_fini(&m->name);
+    free(m->key);
+    free(m->user_id);
+    free(m->token);
+    free(m);
+}
+
+static struct user *user_of(struct tg_hub *h, const char *user_id)
+{
+    struct user *u = tg_map_find(&h->users, tg_str_of(user_id));
+
+    if (u == NULL) {
+        u = TG_NEW(struct user);
+        (void)tg_map_put(&h->users, tg_str_of(user_id), u);
+    }
+    return u;
+}
+
+/* The feed without readers that has been idle longest, of one user or of all. */
+static struct feed *idle_feed(struct tg_hub *h, const char *user_id)
+{
+    struct feed *oldest = NULL;
+
+    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
+        struct feed *f = TG_CONTAINER_OF(n, struct feed, node);
+
+        if (f->idle_since != 0 && (user_id == NULL || strcmp(f->user_id, user_id) == 0) &&
+            (oldest == NULL || f->idle_since < oldest->idle_since)) {
+            oldest = f;
+        }
+    }
+    return oldest;
+}
+
+/* Room for one more feed of this user, by closing an idle one if need be. */
+static bool make_room(struct tg_hub *h, const char *user_id)
+{
+    const struct user *u = user_of(h, user_id);
+    struct feed *idle = NULL;
+
+    if (u->n_feeds >= h->opts.feeds_per_user) {
+        idle = idle_feed(h, user_id);
+    } else if (tg_count_get(&h->counts.feeds) >= h->opts.max_feeds) {
+        idle = idle_feed(h, NULL);
+    } else {
+        return true;
+    }
+    if (idle == NULL) {
+        return false;
+    }
+    feed_close(idle);
+    return true;
+}
+
+static void refuse(struct tg_hub *h, const struct sub_mail *m, enum tg_rc rc, tg_str message)
+{
+    struct tg_topic_news news = {.topic = m->topic,
+                                 .state = TG_TOPIC_REFUSED,
+                                 .epoch = h->epoch,
+                                 .rc = rc,
+                                 .message = message};
+
+    if (tg_fanout_tell(h->workers[m->worker], &news) != TG_OK) {
+        tg_count_add(&h->counts.mail_full, 1);
+    }
+}
+
+static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
+{
+    struct topic *t = NULL;
+    struct feed *f = NULL;
+
+    if (!make_room(h, m->user_id)) {
+        refuse(h, m, TG_ERATE, TG_STR("too many table topics at once"));
+        return NULL;
+    }
+    if (feed_open(h, &m->name, m->key, tg_str_of(m->user_id), &f) != TG_OK) {
+        return NULL;
+    }
+    user_of(h, m->user_id)->n_feeds++;
+    t = tg_calloc(1, sizeof(*t) + h->opts.n_workers * sizeof(t->interest[0]));
+    t->key = tg_strdup(m->key);
+    t->feed = f;
+    t->name = f->name.name;
+    tg_list_append(&f->topics, &t->node);
+    (void)tg_map_put(&h->topics, tg_str_of(t->key), t);
+    tg_count_add(&h->counts.topics, 1);
+    return t;
+}
+
+static void set_interest(struct topic *t, unsigned worker, tg_id id)
+{
+    struct tg_hub *h = t->feed->hub;
+    struct outbox *o = &h->outboxes[worker];
+
+    if (t->interest[worker] == 0 && id != 0) {
+        t->n_interested++;
+        o->n_topics++;
+        tg_count_add(&h->counts.subscriptions, 1);
+    } else if (t->interest[worker] != 0 && id == 0) {
+        t->n_interested--;
+        o->n_topics--;
+        tg_count_sub(&h->counts.subscriptions, 1);
+    }
+    t->interest[worker] = id;
+    t->feed->idle_since = t->n_interested == 0 ? tg_loop_now(h->loop) : 0;
+}
+
+void hub_forget_topic(struct topic *t)
+{
+    struct tg_hub *h = t->feed->hub;
+    struct user *u = user_of(h, t->feed->user_id);
+
+    for (unsigned w = 0; w < h->opts.n_workers; w++) {
+        set_interest(t, w, 0);
+    }
+    if (--u->n_feeds == 0) {
+        free(tg_map_remove(&h->users, tg_str_of(t->feed->user_id)));
+    }
+    (void)tg_map_remove(&h->topics, tg_str_of(t->key));
+    tg_list_remove(&t->node);
+    tg_count_sub(&h->counts.topics, 1);
+    free(t->key);
+    free(t);
+}
+
+static void on_subscribe(struct tg_mail *mail, void *owner)
+{
+    struct sub_mail *m = TG_CONTAINER_OF(mail, struct sub_mail, mail);
+    struct tg_hub *h = m->hub;
+    struct topic *t = tg_map_find(&h->topics, tg_str_of(m->key));
+
+    (void)owner;
+    if (t == NULL) {
+        t = make_topic(h, m);
+    }
+    if (t != NULL) {
+        bool is_new = t->interest[m->worker] != m->topic;
+        struct feed *f = t->feed;
+
+        set_interest(t, m->worker, m->topic);
+        tell(t, m->worker, feed_topic_state(f), TG_OK, TG_STR(""), is_new);
+        feed_offer_token(f, tg_str_of(m->token), m->exp_sec);
+    }
+    drop_sub(mail);
+}
+
+static void on_unsubscribe(struct tg_mail *mail, void *owner)
+{
+    struct sub_mail *m = TG_CONTAINER_OF(mail, struct sub_mail, mail);
+    struct topic *t = tg_map_find(&m->hub->topics, tg_str_of(m->key));
+
+    (void)owner;
+    if (t != NULL && t->interest[m->worker] == m->topic) {
+        set_interest(t, m->worker, 0);
+    }
+    drop_sub(mail);
+}
+
+static struct sub_mail *new_sub(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
+                                tg_str name)
+{
+    struct sub_mail *m = TG_NEW(struct sub_mail);
+    struct tg_buf key = {.max = TG_TOPIC_MAX_BYTES * 4};
+
+    tg_topic_key(&key, class_id, name);
+    m->key = tg_buf_take(&key);
+    m->mail.drop = drop_sub;
+    m->hub = h;
+    m->worker = worker;
+    m->topic = topic;
+    return m;
+}
+
+static enum tg_rc post(struct tg_hub *h, struct sub_mail *m)
+{
+    enum tg_rc rc = tg_loop_post(h->loop, &m->mail);
+
+    if (rc != TG_OK) {
+        drop_sub(&m->mail);
+    }
+    return rc;
+}
+
+enum tg_rc tg_hub_subscribe(struct tg_hub *h, const struct tg_subscription *s)
+{
+    struct sub_mail *m = new_sub(h, s->worker, s->topic, s->class_id, s->name->name);
+    const char *why = NULL;
+
+    m->mail.run = on_subscribe;
+    m->user_id = tg_str_dup(s->user_id);
+    m->token = tg_str_dup(s->token);
+    m->exp_sec = s->exp_sec;
+    TG_ASSERT(tg_topic_parse(s->name->name, &m->name, &why) == TG_OK);
+    return post(h, m);
+}
+
+enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
+                              tg_str name)
+{
+    struct sub_mail *m = new_sub(h, worker, topic, class_id, name);
+
+    m->mail.run = on_unsubscribe;
+    return post(h, m);
+}
+
+/* ---- from the link ---- */
+
+struct link_mail {
+    struct tg_mail mail;
+    struct tg_hub *hub;
+    void (*handle)(struct feed *f, const struct link_mail *m);
+    uint64_t id;
+    const char *why;
+    bool needs_token;
+    size_t n;
+    char text[];
+};
+
+static void drop_link_mail(struct tg_mail *mail)
+{
+    free(TG_CONTAINER_OF(mail, struct link_mail, mail));
+}
+
+static void on_link_mail(struct tg_mail *mail, void *owner)
+{
+    struct link_mail *m = TG_CONTAINER_OF(mail, struct link_mail, mail);
+    char name[24];
+    struct feed *f = NULL;
+
+    (void)owner;
+    (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)m->id);
+    f = tg_map_find(&m->hub->channels, tg_str_of(name));
+    if (f != NULL) {
+        m->handle(f, m);
+    }
+    free(m);
+}
+
+/* On the link's thread. A mail that does not fit is counted; the hub's sweep turns that into a
+ * gap of every feed. */
+static void post_link_mail(struct tg_hub *h, uint64_t id,
+                           void (*handle)(struct feed *f, const struct link_mail *m),
+                           const char *why, bool needs_token, tg_str text)
+{
+    struct link_mail *m = tg_malloc(sizeof(*m) + text.n);
+
+    *m = (struct link_mail){.mail = {.drop = drop_link_mail, .run = on_link_mail},
+                            .hub = h,
+                            .handle = handle,
+                            .id = id,
+                            .why = why,
+                            .needs_token = needs_token,
+                            .n = text.n};
+    if (text.n != 0) {
+        memcpy(m->text, text.p, text.n);
+    }
+    if (tg_loop_post(h->loop, &m->mail) != TG_OK) {
+        free(m);
+        tg_count_add(&h->lost, 1);
+    }
+}
+
+static void handle_up(struct feed *f, const struct link_mail *m)
+{
+    (void)m;
+    feed_on_up(f);
+}
+
+static void handle_down(struct feed *f, const struct link_mail *m)
+{
+    feed_on_down(f, m->why, m->needs_token);
+}
+
+static void handle_refused(struct feed *f, const struct link_mail *m)
+{
+    feed_on_refused(f, tg_str_make(m->text, m->n));
+}
+
+static void handle_change(struct feed *f, const struct link_mail *m)
+{
+    feed_on_change(f, tg_str_make(m->text, m->n));
+}
+
+static void on_link_up(uint64_t id, void *arg)
+{
+    post_link_mail(arg, id, handle_up, "", false, TG_STR(""));
+}
+
+static void on_link_down(uint64_t id, const char *why, bool needs_token, void *arg)
+{
+    post_link_mail(arg, id, handle_down, why, needs_token, TG_STR(""));
+}
+
+static void on_link_refused(uint64_t id, tg_str message, void *arg)
+{
+    post_link_mail(arg, id, handle_refused, "", false, message);
+}
+
+static void on_link_change(uint64_t id, tg_str payload, void *arg)
+{
+    post_link_mail(arg, id, handle_change, "", false, payload);
+}
+
+static void on_link_online(bool online, void *arg)
+{
+    (void)arg;
+    tg_log(TG_LOG_INFO, "upstream", TG_KZ("state", online ? "online" : "offline"));
+}
+
+/* ---- now and then ---- */
+
+static void on_sweep(struct tg_timer *t)
+{
+    struct tg_hub *h = TG_CONTAINER_OF(t, struct tg_hub, sweep);
+    tg_usec now = tg_loop_now(h->loop);
+    uint64_t lost = tg_count_get(&h->lost);
+    bool renew = now - h->renewed_at >= h->opts.lease / 3;
+
+    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
+        struct feed *f = TG_CONTAINER_OF(n, struct feed, node);
+
+        if (lost != h->lost_seen) {
+            feed_need_gap(f, "overrun");
+        }
+        feed_sweep(f);
+        if (renew) {
+            feed_renew(f);
+        }
+    }
+    h->lost_seen = lost;
+    tg_count_set(&h->counts.lost, lost);
+    if (renew) {
+        h->renewed_at = now;
+    }
+    /* Horizons for workers that had no frames lately: ids of quiet topics do not grow old. */
+    for (unsigned w = 0; w < h->opts.n_workers; w++) {
+        if (h->outboxes[w].is_behind && (h->outboxes[w].n_topics > 0 || h->outboxes[w].is_cut)) {
+            post_outbox(h, w);
+        }
+    }
+    tg_loop_timer_start(h->loop, &h->sweep, TG_MS(SWEEP_MS));
+}
+
+/* ---- life ---- */
+
+enum tg_rc tg_hub_create(const struct tg_hub_opts *opts, struct tg_hub **ret_hub)
+{
+    static const struct tg_link_handler handler = {
+        on_link_up, on_link_down, on_link_refused, on_link_change, on_link_online,
+    };
+    struct tg_hub *h = TG_NEW(struct tg_hub);
+    enum tg_rc rc = TG_OK;
+
+    h->opts = *opts;
+    tg_list_init(&h->feeds);
+    tg_timer_init(&h->sweep, on_sweep);
+    h->workers = tg_calloc(opts->n_workers, sizeof(struct tg_fanout *));
+    h->outboxes = tg_calloc(opts->n_workers, sizeof(struct outbox));
+    rc = tg_loop_create("hub", MAX_MAILS, &h->loop);
+    if (rc == TG_OK) {
+        tg_loop_set_owner(h->loop, h);
+        rc = tg_link_create(&opts->link, &handler, h, &h->link);
+    }
+    if (rc != TG_OK) {
+        tg_hub_destroy(h);
+        return rc;
+    }
+    *ret_hub = h;
+    return TG_OK;
+}
+
+void tg_hub_attach(struct tg_hub *h, unsigned worker, struct tg_fanout *fanout)
+{
+    TG_ASSERT(worker < h->opts.n_workers);
+    h->workers[worker] = fanout;
+}
+
+static void *run_hub(void *arg)
+{
+    tg_loop_run(((struct tg_hub *)arg)->loop);
+    return NULL;
+}
+
+enum tg_rc tg_hub_start(struct tg_hub *h)
+{
+    const struct tg_store_event_handler handler = {on_store_state, h};
+    enum tg_rc rc = tg_store_group_serve(h->opts.store, h->loop);
+
+    if (rc == TG_OK) {
+        rc = tg_store_open(h->opts.store, h->loop, &handler, &h->store);
+    }
+    if (rc == TG_OK) {
+        rc = tg_link_start(h->link);
+    }
+    if (rc != TG_OK) {
+        return rc;
+    }
+    tg_loop_timer_start(h->loop, &h->sweep, TG_MS(SWEEP_MS));
+    if (pthread_create(&h->thread, NULL, run_hub, h) != 0) {
+        return TG_ELIMIT;
+    }
+    h->started = true;
+    return TG_OK;
+}
+
+static void on_last_turn(struct tg_timer *t)
+{
+    struct tg_hub *h = TG_CONTAINER_OF(t, struct tg_hub, sweep);
+
+    tg_store_group_unserve(h->opts.store);
+    tg_loop_stop(h->loop);
+}
+
+static void on_stop(struct tg_mail *mail, void *owner)
+{
+    struct tg_hub *h = owner;
+
+    tg_loop_timer_stop(h->loop, &h->sweep);
+    while (!tg_list_empty(&h->feeds)) {
+        feed_close(TG_CONTAINER_OF(h->feeds.next, struct feed, node));
+    }
+    tg_store_close(h->store);
+    tg_loop_close_mail(h->loop);
+    /* A last turn lets the leases go out and the handles close. */
+    tg_timer_init(&h->sweep, on_last_turn);
+    tg_loop_timer_start(h->loop, &h->sweep, TG_MS(50));
+    free(mail);
+}
+
+static void drop_stop(struct tg_mail *mail)
+{
+    free(mail);
+}
+
+void tg_hub_stop(struct tg_hub *h)
+{
+    struct tg_mail *mail = NULL;
+
+    tg_link_stop(h->link);
+    if (!h->started) {
+        return;
+    }
+    mail = TG_NEW(struct tg_mail);
+    mail->run = on_stop;
+    mail->drop = drop_stop;
+    while (tg_loop_post(h->loop, mail) == TG_EFULL) {
+        (void)sched_yield();
+    }
+    (void)pthread_join(h->thread, NULL);
+    h->started = false;
+}
+
+void tg_hub_destroy(struct tg_hub *h)
+{
+    if (h == NULL) {
+        return;
+    }
+    tg_link_destroy(h->link);
+    tg_loop_destroy(h->loop);
+    tg_map_fini(&h->topics);
+    tg_map_fini(&h->feed_keys);
+    tg_map_fini(&h->users);
+    tg_map_fini(&h->channels);
+    tg_ids_fini(&h->feed_ids);
+    for (unsigned w = 0; h->outboxes != NULL && w < h->opts.n_workers; w++) {
+        free(h->outboxes[w].items);
+    }
+    free(h->outboxes);
+    free(h->workers);
+    free(h);
+}
+
+const struct tg_hub_counts *tg_hub_counts(const struct tg_hub *h)
+{
+    return &h->counts;
+}
+
+const struct tg_link_counts *tg_hub_link_counts(const struct tg_hub *h)
+{
+    return tg_link_counts(h->link);
+}
+
+struct tg_loop *tg_hub_loop(const struct tg_hub *h)
+{
+    return h->loop;
+}

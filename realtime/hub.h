@@ -1,0 +1,59 @@
+/* hub.h - the thread that owns topics and feeds: who wants what, what upstream sends, and
+ * the one way from there into the log and out of it (DESIGN.md 2, 4).
+ *
+ *   link --change--> hub --append--> log --tail--> hub --delivery--> workers
+ *
+ * Delivery starts from the tail of the log, also for the gateway that appended: one path
+ * for one node and for many. */
+#ifndef TG_REALTIME_HUB_H
+#define TG_REALTIME_HUB_H
+
+#include "realtime/fanout.h"
+#include "realtime/link.h"
+
+struct tg_hub_opts {
+    struct tg_store_group *store;
+    unsigned n_workers;
+    struct tg_link_opts link;
+    unsigned max_feeds;      /* upstream subscriptions in all */
+    unsigned feeds_per_user; /* strict topics of one user */
+    tg_usec lease;           /* one appender per feed: how long without renewal */
+};
+
+struct tg_hub_counts {
+    tg_count feeds, feeds_live, topics, subscriptions, changes, appended, append_errors, gaps,
+        log_entries, frames, lost, mail_full;
+    tg_count store_up; /* 1 or 0 */
+};
+
+/* Before the threads start. */
+enum tg_rc tg_hub_create(const struct tg_hub_opts *opts, struct tg_hub **ret_hub) TG_MUST_USE;
+void tg_hub_attach(struct tg_hub *h, unsigned worker, struct tg_fanout *fanout);
+/* Starts the hub's thread and the link's. */
+enum tg_rc tg_hub_start(struct tg_hub *h) TG_MUST_USE;
+/* After the workers have ended: leaves upstream, gives leases back, ends both threads. */
+void tg_hub_stop(struct tg_hub *h);
+void tg_hub_destroy(struct tg_hub *h);
+const struct tg_hub_counts *tg_hub_counts(const struct tg_hub *h);
+const struct tg_link_counts *tg_hub_link_counts(const struct tg_hub *h);
+struct tg_loop *tg_hub_loop(const struct tg_hub *h);
+
+/* ---- from the workers ---- */
+
+struct tg_subscription {
+    unsigned worker;
+    tg_id topic;     /* the worker's number: deliveries name it */
+    tg_str class_id; /* of the token: strict topics belong to a class */
+    tg_str user_id;
+    const struct tg_topic_name *name;
+    tg_str token; /* the caller's JWT, used upstream */
+    int64_t exp_sec;
+};
+
+/* Any thread; copies. Answered by tg_fanout_tell(). Again with a fresher token: it is used
+ * from then on. TG_EFULL, TG_ECLOSED. */
+enum tg_rc tg_hub_subscribe(struct tg_hub *h, const struct tg_subscription *s) TG_MUST_USE;
+enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
+                              tg_str name) TG_MUST_USE;
+
+#endif

@@ -1,0 +1,118 @@
+/* hub_int.h - what hub.c (registry, log, delivery) and feed.c (coverage) share.
+ * Everything here belongs to the hub's thread. */
+#ifndef TG_REALTIME_HUB_INT_H
+#define TG_REALTIME_HUB_INT_H
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "realtime/hub.h"
+#include "util/map.h"
+
+/* One upstream subscription.
+ *
+ *   IDLE -> LEASING -> JOINING -> LIVE       IDLE: no valid token
+ *              |          ^  |      |        REMOTE: another gateway has the lease and
+ *              v          |  +------+                appends; we read the log
+ *            REMOTE ------+
+ *
+ * Whoever joins a feed writes a gap when upstream says `Subscribed`, before anything that
+ * comes after it: coverage is pessimistic. */
+enum feed_state { FEED_IDLE, FEED_LEASING, FEED_REMOTE, FEED_JOINING, FEED_LIVE };
+
+struct feed {
+    struct tg_hub *hub;
+    char *key; /* of the feed in the store; a strict topic's is the topic's */
+    char *user_id;
+    struct tg_topic_name name;
+    struct tg_list topics; /* those it feeds; a strict feed has one */
+    enum feed_state state;
+    uint64_t link_id; /* 0: not joined; a new one for every join */
+    uint64_t fence;   /* 0: no lease */
+    char *token;
+    int64_t exp_sec;
+    struct tg_pos live_from;
+    bool is_up;       /* upstream says Subscribed */
+    bool gap_pending; /* a gap must be written before the feed may be called live */
+    unsigned n_gaps_under_way;
+    const char *gap_reason;
+    tg_usec idle_since;    /* no worker is interested; 0: some are */
+    tg_id id;              /* for completions that may come later */
+    struct tg_timer timer; /* lease again, token's end */
+    struct tg_list node;   /* hub->feeds */
+};
+
+struct topic {
+    char *key;
+    tg_str name; /* what clients see: slice of the feed's */
+    struct feed *feed;
+    struct tg_list node; /* feed->topics */
+    unsigned n_interested;
+    tg_id interest[]; /* per worker: its number for the topic, 0 for none */
+};
+
+/* Frames for one worker, gathered while a read of the log is processed. */
+struct outbox {
+    struct tg_delivered *items;
+    size_t n;
+    size_t cap;
+    size_t n_topics; /* topics this worker is interested in */
+    bool is_cut;     /* the delivery before could not be posted */
+    bool is_behind;  /* has not been told the present horizon */
+};
+
+struct tg_hub {
+    struct tg_hub_opts opts;
+    struct tg_loop *loop;
+    struct tg_link *link;
+    struct tg_store *store;
+    pthread_t thread;
+    bool started;
+    bool stopping;
+    bool store_up;
+    struct tg_epoch epoch;
+    struct tg_pos seen; /* the log is processed up to here */
+    bool has_seen;
+    struct tg_map topics;    /* by key */
+    struct tg_map feed_keys; /* by key */
+    struct tg_map users;     /* user id -> struct user */
+    struct tg_map channels;  /* link id as text -> feed */
+    struct tg_list feeds;
+    struct tg_ids feed_ids;
+    uint64_t next_link_id;
+    struct tg_fanout **workers;
+    struct outbox *outboxes;
+    struct tg_timer sweep; /* renewals, horizons, gaps to write again */
+    tg_usec renewed_at;
+    uint64_t lost_seen; /* of counts.lost */
+    struct tg_hub_counts counts;
+    tg_count lost; /* changes the link could not post: its thread writes */
+};
+
+enum { SWEEP_MS = 250 };
+
+/* feed.c */
+enum tg_rc feed_open(struct tg_hub *h, const struct tg_topic_name *name, const char *key,
+                     tg_str user_id, struct feed **ret_feed);
+void feed_close(struct feed *f);
+/* Uses the token if it lasts longer than the present one, and joins if nothing is joined. */
+void feed_offer_token(struct feed *f, tg_str token, int64_t exp_sec);
+void feed_store_up(struct feed *f);
+void feed_store_down(struct feed *f);
+void feed_renew(struct feed *f);
+void feed_need_gap(struct feed *f, const char *reason);
+void feed_sweep(struct feed *f);
+/* From the link, through the hub's mailbox. */
+void feed_on_up(struct feed *f);
+void feed_on_down(struct feed *f, const char *why, bool needs_token);
+void feed_on_refused(struct feed *f, tg_str message);
+void feed_on_change(struct feed *f, tg_str payload);
+
+/* hub.c */
+void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message);
+void hub_tell_worker(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
+                     tg_str message);
+enum tg_topic_state feed_topic_state(const struct feed *f);
+void hub_forget_topic(struct topic *t);
+
+#endif

@@ -1,0 +1,245 @@
+/* topic.c - the grammar of topic names. */
+#include "realtime/topic.h"
+
+#include <stdlib.h>
+
+enum { MAX_IDENTIFIER = 63 }; /* PostgreSQL's NAMEDATALEN - 1 */
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '$' || (unsigned char)c >= 0x80;
+}
+
+static bool is_identifier(tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!is_word(s.p[i])) {
+            return false;
+        }
+    }
+    return s.n > 0 && s.n <= MAX_IDENTIFIER && !(s.p[0] >= '0' && s.p[0] <= '9') && s.p[0] != '$';
+}
+
+static bool is_operator(tg_str op)
+{
+    static const char *const known[] = {"eq",   "neq",   "lt", "lte",   "gt",     "gte",       "in",
+                                        "like", "ilike", "is", "match", "imatch", "isdistinct"};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(known); i++) {
+        if (tg_str_eq(op, tg_str_of(known[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where the condition at the start of `s` ends: the next comma that is neither in
+ * parentheses nor in quotes. A quote opens only right behind '.', '(' or ','. SIZE_MAX: something
+ * is left open. */
+static size_t condition_end(tg_str s)
+{
+    bool in_quotes = false;
+    bool in_parens = false;
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+
+        if (in_quotes) {
+            if (c == '\\') {
+                i++;
+            } else if (c == '"') {
+                in_quotes = false;
+            }
+        } else if (c == '"' && i > 0 && memchr(".(,", s.p[i - 1], 3) != NULL) {
+            in_quotes = true;
+        } else if (c == '(') {
+            in_parens = true;
+        } else if (c == ')') {
+            in_parens = false;
+        } else if (c == ',' && !in_parens) {
+            return i;
+        }
+    }
+    return in_quotes || in_parens ? SIZE_MAX : s.n;
+}
+
+/* in.(a,b,"c,d"): at most 100 values. */
+static const char *check_in(tg_str value)
+{
+    size_t n = 1;
+    bool in_quotes = false;
+
+    if (value.n < 3 || value.p[0] != '(' || value.p[value.n - 1] != ')') {
+        return "the values of `in` stand in parentheses: in.(a,b)";
+    }
+    for (size_t i = 1; i + 1 < value.n; i++) {
+        char c = value.p[i];
+
+        if (c == '\\' && in_quotes) {
+            i++;
+        } else if (c == '"') {
+            in_quotes = !in_quotes;
+        } else if (c == ',' && !in_quotes) {
+            n++;
+        }
+    }
+    return n > TG_TOPIC_MAX_IN ? "`in` takes at most 100 values" : NULL;
+}
+
+static const char *check_condition(tg_str condition)
+{
+    tg_str rest = condition;
+    tg_str column = tg_str_cut(&rest, '=');
+    tg_str op = TG_STR_NONE;
+
+    if (!is_identifier(column)) {
+        return "a condition begins with a column's name: column=op.value";
+    }
+    if (rest.p == NULL) {
+        return "a condition is written column=op.value";
+    }
+    op = tg_str_cut(&rest, '.');
+    if (tg_str_eq(op, TG_STR("not"))) {
+        op = tg_str_cut(&rest, '.');
+    }
+    if (!is_operator(op)) {
+        return "the operator is none of eq neq lt lte gt gte in like ilike is match imatch "
+               "isdistinct";
+    }
+    if (rest.p == NULL || rest.n == 0) {
+        return "the condition has no value";
+    }
+    return tg_str_eq(op, TG_STR("in")) ? check_in(rest) : NULL;
+}
+
+static int compare_conditions(const void *a, const void *b)
+{
+    return tg_str_cmp(*(const tg_str *)a, *(const tg_str *)b);
+}
+
+/* Appends the canonical filter. */
+static const char *put_filter(struct tg_buf *out, tg_str filter)
+{
+    tg_str conditions[TG_TOPIC_MAX_CONDITIONS];
+    size_t n = 0;
+
+    for (;;) {
+        size_t end = condition_end(filter);
+        const char *why = NULL;
+
+        if (end == SIZE_MAX) {
+            return "a quote or a parenthesis is not closed";
+        }
+        if (n == TG_TOPIC_MAX_CONDITIONS) {
+            return "at most 16 conditions";
+        }
+        conditions[n] = tg_str_trim(tg_str_make(filter.p, end));
+        why = check_condition(conditions[n]);
+        if (why != NULL) {
+            return why;
+        }
+        n++;
+        if (end == filter.n) {
+            break;
+        }
+        filter = tg_str_skip(filter, end + 1);
+    }
+    qsort(conditions, n, sizeof(conditions[0]), compare_conditions);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && tg_str_eq(conditions[i], conditions[i - 1])) {
+            continue;
+        }
+        if (i > 0) {
+            (void)tg_buf_char(out, ',');
+        }
+        (void)tg_buf_str(out, conditions[i]);
+    }
+    return NULL;
+}
+
+static bool has_control(tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7F) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *parse(tg_str text, struct tg_buf *out, struct tg_topic_name *t)
+{
+    tg_str rest = text;
+    tg_str relation = TG_STR_NONE;
+    tg_str schema = TG_STR_NONE;
+    const char *why = NULL;
+
+    if (text.n > TG_TOPIC_MAX_BYTES) {
+        return "a topic has at most 512 bytes";
+    }
+    if (!tg_str_is_utf8(text) || has_control(text)) {
+        return "a topic is UTF-8 text without control characters";
+    }
+    if (!tg_str_eq(tg_str_cut(&rest, ':'), TG_STR("table")) || rest.p == NULL) {
+        return "a topic is written table:<schema>.<table>[:<filter>]";
+    }
+    relation = tg_str_cut(&rest, ':');
+    schema = tg_str_cut(&relation, '.');
+    if (!is_identifier(schema) || relation.p == NULL || !is_identifier(relation)) {
+        return "schema and table are plain names, without wildcards: table:public.tasks";
+    }
+    (void)tg_buf_str(out, TG_STR("table:"));
+    t->schema.n = schema.n;
+    (void)tg_buf_str(out, schema);
+    (void)tg_buf_char(out, '.');
+    t->table.n = relation.n;
+    (void)tg_buf_str(out, relation);
+    if (rest.p != NULL) {
+        size_t before = 0;
+
+        (void)tg_buf_char(out, ':');
+        before = out->n;
+        if (tg_str_trim(rest).n == 0) {
+            return "the filter is empty; leave out the colon before it";
+        }
+        why = put_filter(out, rest);
+        t->filter.n = out->n - before;
+    }
+    return why;
+}
+
+enum tg_rc tg_topic_parse(tg_str text, struct tg_topic_name *ret_topic, const char **ret_why)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {0};
+    struct tg_topic_name t = {0};
+    const char *why = NULL;
+
+    tg_buf_init(&out, (size_t)TG_TOPIC_MAX_BYTES * 2);
+    why = parse(text, &out, &t);
+    if (why != NULL) {
+        *ret_why = why;
+        return TG_EBADTOPIC;
+    }
+    t.name.n = out.n;
+    t.text = tg_buf_take(&out);
+    t.name.p = t.text;
+    t.schema.p = t.text + sizeof("table:") - 1;
+    t.table.p = t.schema.p + t.schema.n + 1;
+    t.filter.p = t.filter.n == 0 ? NULL : t.table.p + t.table.n + 1;
+    *ret_topic = t;
+    return TG_OK;
+}
+
+void tg_topic_fini(struct tg_topic_name *t)
+{
+    free(t->text);
+    *t = (struct tg_topic_name){0};
+}
+
+void tg_topic_key(struct tg_buf *out, tg_str class_id, tg_str name)
+{
+    (void)tg_buf_str(out, class_id);
+    (void)tg_buf_char(out, '|');
+    (void)tg_buf_str(out, name);
+}
