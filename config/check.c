@@ -13,10 +13,10 @@ enum { HOST_NAME_MAX_BYTES = 48, DERIVED_MAX = 1024 };
  * then the key stays empty. */
 static void derive(struct tg_config *cfg, const char *name, tg_str text)
 {
-    const struct tg_key *key = tg_key_get(name);
+    const struct tg_config_key *key = tg_config_key_get(name);
 
     if (tg_value_set(key, cfg, text) == TG_OK) {
-        cfg->origin[tg_key_place(key)].from = TG_FROM_DERIVED;
+        cfg->origin[tg_config_key_place(key)].from = TG_FROM_DERIVED;
     }
 }
 

@@ -69,7 +69,7 @@ struct tg_config_origin {
 
 #define TG_CONFIG_ONE(...) +1
 #define TG_CONFIG_COUNT(section, keys, about) keys(TG_CONFIG_ONE)
-enum { TG_KEY_N = 0 TG_CONFIG_SECTIONS(TG_CONFIG_COUNT) };
+enum { TG_CONFIG_KEYS = 0 TG_CONFIG_SECTIONS(TG_CONFIG_COUNT) };
 
 #define TG_CONFIG_FIELD(section, name, type, ...) TG_CTYPE_##type TG_MEMBER_##type(name);
 #define TG_CONFIG_STRUCT(section, keys, about)                                                     \
@@ -79,8 +79,8 @@ enum { TG_KEY_N = 0 TG_CONFIG_SECTIONS(TG_CONFIG_COUNT) };
 
 struct tg_config {
     TG_CONFIG_SECTIONS(TG_CONFIG_STRUCT)
-    struct tg_config_origin origin[TG_KEY_N]; /* by the key's place in keys.h */
-    struct tg_arena arena;                    /* holds the texts */
+    struct tg_config_origin origin[TG_CONFIG_KEYS]; /* by the key's place in keys.h */
+    struct tg_arena arena;                          /* holds the texts */
 };
 
 #endif

@@ -20,7 +20,7 @@ static const char intro[] =
     "\n"
     "Keys marked *live* change on reload (SIGHUP); all others need a restart.\n";
 
-static tg_str short_name(const struct tg_key *key)
+static tg_str short_name(const struct tg_config_key *key)
 {
     tg_str name = tg_str_of(key->name);
 
@@ -53,7 +53,8 @@ static void quote(struct tg_buf *out, tg_str text)
     tg_buf_char(out, '"');
 }
 
-static void dump_key(const struct tg_config *cfg, const struct tg_key *key, struct tg_buf *out)
+static void dump_key(const struct tg_config *cfg, const struct tg_config_key *key,
+                     struct tg_buf *out)
 {
     struct tg_buf value;
 
@@ -65,16 +66,16 @@ static void dump_key(const struct tg_config *cfg, const struct tg_key *key, stru
     } else {
         quote(out, tg_buf_view(&value));
     }
-    tg_buf_printf(out, " # %s\n", from_name(&cfg->origin[tg_key_place(key)]));
+    tg_buf_printf(out, " # %s\n", from_name(&cfg->origin[tg_config_key_place(key)]));
     tg_buf_fini(&value);
 }
 
 void tg_config_dump(const struct tg_config *cfg, struct tg_buf *out)
 {
-    const struct tg_key *keys = tg_keys();
+    const struct tg_config_key *keys = tg_config_keys();
     const char *section = "";
 
-    for (size_t i = 0; i < TG_KEY_N; i++) {
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
         if (strcmp(section, keys[i].section) != 0) {
             section = keys[i].section;
             tg_buf_printf(out, "%s:\n", section);
@@ -83,9 +84,9 @@ void tg_config_dump(const struct tg_config *cfg, struct tg_buf *out)
     }
 }
 
-static void describe_preset(const struct tg_key *key, struct tg_buf *out)
+static void describe_preset(const struct tg_config_key *key, struct tg_buf *out)
 {
-    if (tg_key_is_required(key)) {
+    if (tg_config_key_is_required(key)) {
         tg_buf_str(out, TG_STR("**required**"));
     } else if (key->preset[0] == '\0') {
         tg_buf_str(out, TG_STR("empty"));
@@ -94,7 +95,7 @@ static void describe_preset(const struct tg_key *key, struct tg_buf *out)
     }
 }
 
-static void describe_key(const struct tg_key *key, struct tg_buf *out)
+static void describe_key(const struct tg_config_key *key, struct tg_buf *out)
 {
     tg_buf_printf(out, "| `%s` | ", key->name);
     describe_preset(key, out);
@@ -106,15 +107,15 @@ static void describe_key(const struct tg_key *key, struct tg_buf *out)
 
 void tg_config_doc(struct tg_buf *out)
 {
-    const struct tg_key *keys = tg_keys();
+    const struct tg_config_key *keys = tg_config_keys();
     size_t n_sections = 0;
-    const struct tg_key_section *sections = tg_key_sections(&n_sections);
+    const struct tg_config_section *sections = tg_config_sections(&n_sections);
 
     tg_buf_str(out, tg_str_of(intro));
     for (size_t s = 0; s < n_sections; s++) {
         tg_buf_printf(out, "\n## %s\n\n%s\n\n", sections[s].name, sections[s].about);
         tg_buf_str(out, TG_STR("| key | default | allowed | meaning |\n|---|---|---|---|\n"));
-        for (size_t i = 0; i < TG_KEY_N; i++) {
+        for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
             if (strcmp(keys[i].section, sections[s].name) == 0) {
                 describe_key(&keys[i], out);
             }

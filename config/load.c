@@ -45,7 +45,7 @@ static void show(struct loader *l, tg_str text)
     tg_buf_str(l->errors, n < text.n ? TG_STR("...\"") : TG_STR("\""));
 }
 
-static void complain_value(struct loader *l, const struct tg_key *key, tg_str text)
+static void complain_value(struct loader *l, const struct tg_config_key *key, tg_str text)
 {
     tg_buf_printf(l->errors, "%s: ", key->name);
     if (key->is_secret) {
@@ -63,10 +63,10 @@ static void complain_unknown(struct loader *l, tg_str name)
 {
     tg_str rest = name;
     tg_str first = tg_str_cut(&rest, '.');
-    const struct tg_key_section *section = tg_key_section_find(first);
-    const struct tg_key *keys = tg_keys();
+    const struct tg_config_section *section = tg_config_section_find(first);
+    const struct tg_config_key *keys = tg_config_keys();
     size_t n_sections = 0;
-    const struct tg_key_section *sections = tg_key_sections(&n_sections);
+    const struct tg_config_section *sections = tg_config_sections(&n_sections);
     const char *sep = "";
 
     show(l, name);
@@ -78,7 +78,7 @@ static void complain_unknown(struct loader *l, tg_str name)
         }
     } else {
         tg_buf_str(l->errors, TG_STR(" is not a key; this section has: "));
-        for (size_t i = 0; i < TG_KEY_N; i++) {
+        for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
             if (strcmp(keys[i].section, section->name) == 0) {
                 tg_buf_printf(l->errors, "%s%s", sep, strchr(keys[i].name, '.') + 1);
                 sep = ", ";
@@ -105,10 +105,10 @@ static void on_unknown(struct loader *l, const struct tg_yaml_item *item)
     }
 }
 
-static void on_section(struct loader *l, const struct tg_key_section *section, unsigned line)
+static void on_section(struct loader *l, const struct tg_config_section *section, unsigned line)
 {
     size_t n = 0;
-    size_t place = (size_t)(section - tg_key_sections(&n));
+    size_t place = (size_t)(section - tg_config_sections(&n));
 
     TG_ASSERT(n <= MAX_SECTIONS);
     if (l->section_lines[place] != 0) {
@@ -121,9 +121,10 @@ static void on_section(struct loader *l, const struct tg_key_section *section, u
     l->section_lines[place] = line;
 }
 
-static void on_key(struct loader *l, const struct tg_key *key, const struct tg_yaml_item *item)
+static void on_key(struct loader *l, const struct tg_config_key *key,
+                   const struct tg_yaml_item *item)
 {
-    struct tg_config_origin *origin = &l->cfg->origin[tg_key_place(key)];
+    struct tg_config_origin *origin = &l->cfg->origin[tg_config_key_place(key)];
 
     if (origin->line != 0) {
         at_line(l, item->line);
@@ -133,7 +134,7 @@ static void on_key(struct loader *l, const struct tg_key *key, const struct tg_y
     }
     *origin = (struct tg_config_origin){TG_FROM_FILE, item->line};
     if (item->kind == TG_YAML_EMPTY || item->kind == TG_YAML_SECTION ||
-        (item->kind == TG_YAML_LIST && !tg_key_is_list(key))) {
+        (item->kind == TG_YAML_LIST && !tg_config_key_is_list(key))) {
         at_line(l, item->line);
         tg_buf_printf(l->errors, "%s: one value is wanted; allowed: ", key->name);
         tg_value_describe(key, l->errors);
@@ -147,8 +148,8 @@ static void on_key(struct loader *l, const struct tg_key *key, const struct tg_y
 static void on_item(const struct tg_yaml_item *item, void *arg)
 {
     struct loader *l = arg;
-    const struct tg_key *key = tg_key_find(item->name);
-    const struct tg_key_section *section = tg_key_section_find(item->name);
+    const struct tg_config_key *key = tg_config_key_find(item->name);
+    const struct tg_config_section *section = tg_config_section_find(item->name);
 
     if (key != NULL) {
         on_key(l, key, item);
@@ -218,13 +219,13 @@ static void load_file(struct loader *l)
     (void)close(fd);
 }
 
-static const struct tg_key *key_of_variable(tg_str variable)
+static const struct tg_config_key *key_of_variable(tg_str variable)
 {
-    const struct tg_key *keys = tg_keys();
-    char name[TG_KEY_VARIABLE_MAX];
+    const struct tg_config_key *keys = tg_config_keys();
+    char name[TG_CONFIG_KEY_VARIABLE_MAX];
 
-    for (size_t i = 0; i < TG_KEY_N; i++) {
-        tg_key_variable(&keys[i], name);
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
+        tg_config_key_variable(&keys[i], name);
         if (tg_str_eq(variable, tg_str_of(name))) {
             return &keys[i];
         }
@@ -243,7 +244,7 @@ static bool is_foreign(tg_str variable)
 
 static void load_variable(struct loader *l, tg_str variable, tg_str text)
 {
-    const struct tg_key *key = key_of_variable(variable);
+    const struct tg_config_key *key = key_of_variable(variable);
 
     if (key == NULL) {
         if (!is_foreign(variable)) {
@@ -259,7 +260,7 @@ static void load_variable(struct loader *l, tg_str variable, tg_str text)
     if (text.n == 0) {
         return;
     }
-    l->cfg->origin[tg_key_place(key)].from = TG_FROM_ENVIRONMENT;
+    l->cfg->origin[tg_config_key_place(key)].from = TG_FROM_ENVIRONMENT;
     if (tg_value_set(key, l->cfg, text) != TG_OK) {
         l->n_errors++;
         tg_buf_printf(l->errors, "environment: %.*s: ", TG_STR_ARG(variable));
@@ -282,10 +283,10 @@ static void load_environment(struct loader *l, char *const *environment)
 
 static void load_presets(struct tg_config *cfg)
 {
-    const struct tg_key *keys = tg_keys();
+    const struct tg_config_key *keys = tg_config_keys();
 
-    for (size_t i = 0; i < TG_KEY_N; i++) {
-        if (tg_key_is_required(&keys[i])) {
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
+        if (tg_config_key_is_required(&keys[i])) {
             const char **member = (void *)((char *)cfg + keys[i].offset);
 
             *member = "";
@@ -297,12 +298,12 @@ static void load_presets(struct tg_config *cfg)
 
 static void check_required(struct loader *l)
 {
-    const struct tg_key *keys = tg_keys();
-    char variable[TG_KEY_VARIABLE_MAX];
+    const struct tg_config_key *keys = tg_config_keys();
+    char variable[TG_CONFIG_KEY_VARIABLE_MAX];
 
-    for (size_t i = 0; i < TG_KEY_N; i++) {
-        if (tg_key_is_required(&keys[i]) && l->cfg->origin[i].from == TG_FROM_DEFAULT) {
-            tg_key_variable(&keys[i], variable);
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
+        if (tg_config_key_is_required(&keys[i]) && l->cfg->origin[i].from == TG_FROM_DEFAULT) {
+            tg_config_key_variable(&keys[i], variable);
             l->n_errors++;
             tg_buf_printf(l->errors, "%s: %s is required (or %s); allowed: ",
                           l->path == NULL ? "environment" : l->path, keys[i].name, variable);
@@ -315,7 +316,8 @@ static void check_required(struct loader *l)
 static void on_rule(const char *name, const char *what, void *arg)
 {
     struct loader *l = arg;
-    const struct tg_config_origin *origin = &l->cfg->origin[tg_key_place(tg_key_get(name))];
+    const struct tg_config_origin *origin =
+        &l->cfg->origin[tg_config_key_place(tg_config_key_get(name))];
 
     if (origin->from == TG_FROM_FILE) {
         at_line(l, origin->line);

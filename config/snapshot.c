@@ -74,14 +74,14 @@ static bool is_derived_twice(const struct tg_config *a, const struct tg_config *
 struct tg_snapshot *tg_snapshot_reload(const struct tg_snapshot *s, struct tg_config *fresh,
                                        tg_snapshot_change_fn *on_change, void *arg)
 {
-    const struct tg_key *keys = tg_keys();
+    const struct tg_config_key *keys = tg_config_keys();
     struct tg_buf before;
     struct tg_buf after;
 
     TG_CHECK(s, SNAPSHOT_MAGIC);
     tg_buf_init(&before, TG_CONFIG_FILE_MAX);
     tg_buf_init(&after, TG_CONFIG_FILE_MAX);
-    for (size_t i = 0; i < TG_KEY_N; i++) {
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
         tg_buf_clear(&before);
         tg_buf_clear(&after);
         tg_value_render(&keys[i], s->cfg, &before);

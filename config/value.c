@@ -77,33 +77,34 @@ static bool to_bool(tg_str text, uint64_t *ret_n)
     return is_on || tg_str_eq(text, TG_STR("off")) || tg_str_eq(text, TG_STR("false"));
 }
 
-static bool is_number(enum tg_key_type type)
+static bool is_number(enum tg_config_type type)
 {
-    return type <= TG_KEY_BYTES || type == TG_KEY_POLICY || type == TG_KEY_LEVEL;
+    return type <= TG_CONFIG_KEY_BYTES || type == TG_CONFIG_KEY_POLICY ||
+           type == TG_CONFIG_KEY_LEVEL;
 }
 
-static bool to_number(enum tg_key_type type, tg_str text, uint64_t *ret_n)
+static bool to_number(enum tg_config_type type, tg_str text, uint64_t *ret_n)
 {
-    if (type == TG_KEY_BOOL) {
+    if (type == TG_CONFIG_KEY_BOOL) {
         return to_bool(text, ret_n);
     }
-    if (type == TG_KEY_DURATION) {
+    if (type == TG_CONFIG_KEY_DURATION) {
         return to_amount(text, durations, TG_ARRAY_LEN(durations), ret_n);
     }
-    if (type == TG_KEY_BYTES) {
+    if (type == TG_CONFIG_KEY_BYTES) {
         return to_amount(text, sizes, TG_ARRAY_LEN(sizes), ret_n);
     }
-    if (type == TG_KEY_POLICY) {
+    if (type == TG_CONFIG_KEY_POLICY) {
         return to_choice(text, policies, TG_ARRAY_LEN(policies), ret_n);
     }
-    if (type == TG_KEY_LEVEL) {
+    if (type == TG_CONFIG_KEY_LEVEL) {
         return to_choice(text, levels, TG_ARRAY_LEN(levels), ret_n);
     }
     return tg_str_to_u64(text, ret_n) == TG_OK;
 }
 
 /* The bounds of a number in its own unit, of a text in bytes, of a list in entries. */
-static bool is_within(const struct tg_key *key, enum tg_key_type type, uint64_t n)
+static bool is_within(const struct tg_config_key *key, enum tg_config_type type, uint64_t n)
 {
     uint64_t least = 0;
     uint64_t most = 0;
@@ -116,31 +117,32 @@ static bool is_within(const struct tg_key *key, enum tg_key_type type, uint64_t 
     return n >= least && n <= most;
 }
 
-static void store_number(enum tg_key_type type, void *member, uint64_t n)
+static void store_number(enum tg_config_type type, void *member, uint64_t n)
 {
     unsigned narrow = (unsigned)n;
     bool flag = n != 0;
 
-    if (type == TG_KEY_BOOL) {
+    if (type == TG_CONFIG_KEY_BOOL) {
         memcpy(member, &flag, sizeof(flag));
-    } else if (type == TG_KEY_U32 || type == TG_KEY_POLICY || type == TG_KEY_LEVEL) {
+    } else if (type == TG_CONFIG_KEY_U32 || type == TG_CONFIG_KEY_POLICY ||
+               type == TG_CONFIG_KEY_LEVEL) {
         memcpy(member, &narrow, sizeof(narrow));
     } else {
         memcpy(member, &n, sizeof(n));
     }
 }
 
-static uint64_t load_number(enum tg_key_type type, const void *member)
+static uint64_t load_number(enum tg_config_type type, const void *member)
 {
     unsigned narrow = 0;
     bool flag = false;
     uint64_t n = 0;
 
-    if (type == TG_KEY_BOOL) {
+    if (type == TG_CONFIG_KEY_BOOL) {
         memcpy(&flag, member, sizeof(flag));
         return flag;
     }
-    if (type == TG_KEY_U32 || type == TG_KEY_POLICY || type == TG_KEY_LEVEL) {
+    if (type == TG_CONFIG_KEY_U32 || type == TG_CONFIG_KEY_POLICY || type == TG_CONFIG_KEY_LEVEL) {
         memcpy(&narrow, member, sizeof(narrow));
         return narrow;
     }
@@ -149,56 +151,56 @@ static uint64_t load_number(enum tg_key_type type, const void *member)
 }
 
 /* An empty text is judged by its length alone: it means "not set". */
-static bool is_form(enum tg_key_type type, tg_str text)
+static bool is_form(enum tg_config_type type, tg_str text)
 {
     char host[TG_HOST_MAX];
     uint16_t port = 0;
 
-    if (text.n == 0 && type != TG_KEY_ADDRESS) {
+    if (text.n == 0 && type != TG_CONFIG_KEY_ADDRESS) {
         return true;
     }
     switch (type) {
-    case TG_KEY_NAME:
+    case TG_CONFIG_KEY_NAME:
         return tg_text_is_name(text);
-    case TG_KEY_ADDRESS:
+    case TG_CONFIG_KEY_ADDRESS:
         return tg_text_address(text, host, &port) == TG_OK;
-    case TG_KEY_URL:
+    case TG_CONFIG_KEY_URL:
         return tg_text_is_url(text, "http https", 0);
-    case TG_KEY_PATH_URL:
+    case TG_CONFIG_KEY_PATH_URL:
         return tg_text_is_url(text, "http https", TG_URL_PATH);
-    case TG_KEY_SOCKET_URL:
+    case TG_CONFIG_KEY_SOCKET_URL:
         return tg_text_is_url(text, "ws wss", TG_URL_PATH);
-    case TG_KEY_STORE_URL:
+    case TG_CONFIG_KEY_STORE_URL:
         return tg_text_is_url(text, "redis", TG_URL_PATH | TG_URL_USER);
-    case TG_KEY_TEXT:
+    case TG_CONFIG_KEY_TEXT:
         return tg_text_is_plain(text);
-    case TG_KEY_BOOL:
-    case TG_KEY_U32:
-    case TG_KEY_U64:
-    case TG_KEY_DURATION:
-    case TG_KEY_BYTES:
-    case TG_KEY_CIDRS:
-    case TG_KEY_ORIGINS:
-    case TG_KEY_TABLES:
-    case TG_KEY_POLICY:
-    case TG_KEY_LEVEL:
+    case TG_CONFIG_KEY_BOOL:
+    case TG_CONFIG_KEY_U32:
+    case TG_CONFIG_KEY_U64:
+    case TG_CONFIG_KEY_DURATION:
+    case TG_CONFIG_KEY_BYTES:
+    case TG_CONFIG_KEY_CIDRS:
+    case TG_CONFIG_KEY_ORIGINS:
+    case TG_CONFIG_KEY_TABLES:
+    case TG_CONFIG_KEY_POLICY:
+    case TG_CONFIG_KEY_LEVEL:
         break;
     }
     return false;
 }
 
-static bool is_entry(enum tg_key_type type, tg_str text)
+static bool is_entry(enum tg_config_type type, tg_str text)
 {
-    if (type == TG_KEY_CIDRS) {
+    if (type == TG_CONFIG_KEY_CIDRS) {
         return tg_text_is_cidr(text);
     }
-    if (type == TG_KEY_ORIGINS) {
+    if (type == TG_CONFIG_KEY_ORIGINS) {
         return tg_text_is_origin(text);
     }
     return tg_text_is_table(text);
 }
 
-static enum tg_rc set_list(const struct tg_key *key, struct tg_config *cfg, tg_str text,
+static enum tg_rc set_list(const struct tg_config_key *key, struct tg_config *cfg, tg_str text,
                            struct tg_config_list *member)
 {
     size_t n = 0;
@@ -214,7 +216,7 @@ static enum tg_rc set_list(const struct tg_key *key, struct tg_config *cfg, tg_s
         }
         n++;
     }
-    if (!is_within(key, TG_KEY_U64, n)) {
+    if (!is_within(key, TG_CONFIG_KEY_U64, n)) {
         return TG_EBADPARAM;
     }
     items = tg_arena_alloc(&cfg->arena, TG_MAX(n, 1) * sizeof(*items));
@@ -226,26 +228,26 @@ static enum tg_rc set_list(const struct tg_key *key, struct tg_config *cfg, tg_s
     return TG_OK;
 }
 
-static enum tg_rc set_text(const struct tg_key *key, struct tg_config *cfg, tg_str text,
+static enum tg_rc set_text(const struct tg_config_key *key, struct tg_config *cfg, tg_str text,
                            const char **member)
 {
-    if (!is_form(key->type, text) || !is_within(key, TG_KEY_U64, text.n)) {
+    if (!is_form(key->type, text) || !is_within(key, TG_CONFIG_KEY_U64, text.n)) {
         return TG_EBADPARAM;
     }
     /* An origin is kept without the slash, so that paths can be put behind it. */
-    if (key->type == TG_KEY_URL && tg_str_has_suffix(text, TG_STR("/"))) {
+    if (key->type == TG_CONFIG_KEY_URL && tg_str_has_suffix(text, TG_STR("/"))) {
         text.n--;
     }
     *member = tg_arena_cstr(&cfg->arena, text);
     return TG_OK;
 }
 
-enum tg_rc tg_value_set(const struct tg_key *key, struct tg_config *cfg, tg_str text)
+enum tg_rc tg_value_set(const struct tg_config_key *key, struct tg_config *cfg, tg_str text)
 {
     void *member = (char *)cfg + key->offset;
     uint64_t n = 0;
 
-    if (tg_key_is_list(key)) {
+    if (tg_config_key_is_list(key)) {
         return set_list(key, cfg, text, member);
     }
     if (!is_number(key->type)) {
@@ -272,28 +274,29 @@ static void render_amount(uint64_t n, const struct unit *units, size_t n_units, 
     }
 }
 
-static void render_number(enum tg_key_type type, uint64_t n, struct tg_buf *out)
+static void render_number(enum tg_config_type type, uint64_t n, struct tg_buf *out)
 {
-    if (type == TG_KEY_BOOL) {
+    if (type == TG_CONFIG_KEY_BOOL) {
         tg_buf_str(out, tg_str_of(n != 0 ? "on" : "off"));
-    } else if (type == TG_KEY_DURATION) {
+    } else if (type == TG_CONFIG_KEY_DURATION) {
         render_amount(n, durations, TG_ARRAY_LEN(durations), out);
-    } else if (type == TG_KEY_BYTES) {
+    } else if (type == TG_CONFIG_KEY_BYTES) {
         render_amount(n, sizes, TG_ARRAY_LEN(sizes), out);
-    } else if (type == TG_KEY_POLICY) {
+    } else if (type == TG_CONFIG_KEY_POLICY) {
         tg_buf_str(out, tg_str_of(policies[n]));
-    } else if (type == TG_KEY_LEVEL) {
+    } else if (type == TG_CONFIG_KEY_LEVEL) {
         tg_buf_str(out, tg_str_of(levels[n]));
     } else {
         tg_buf_u64(out, n);
     }
 }
 
-void tg_value_render(const struct tg_key *key, const struct tg_config *cfg, struct tg_buf *out)
+void tg_value_render(const struct tg_config_key *key, const struct tg_config *cfg,
+                     struct tg_buf *out)
 {
     const void *member = (const char *)cfg + key->offset;
 
-    if (tg_key_is_list(key)) {
+    if (tg_config_key_is_list(key)) {
         const struct tg_config_list *list = member;
 
         for (size_t i = 0; i < list->n; i++) {
@@ -319,52 +322,52 @@ static void describe_words(const char *const *words, size_t n, struct tg_buf *ou
 }
 
 /* What one value or entry looks like, without its bounds. */
-static const char *noun_of(enum tg_key_type type)
+static const char *noun_of(enum tg_config_type type)
 {
     switch (type) {
-    case TG_KEY_BOOL:
+    case TG_CONFIG_KEY_BOOL:
         return "on or off";
-    case TG_KEY_U32:
-    case TG_KEY_U64:
+    case TG_CONFIG_KEY_U32:
+    case TG_CONFIG_KEY_U64:
         return "a whole number";
-    case TG_KEY_DURATION:
+    case TG_CONFIG_KEY_DURATION:
         return "a duration (units ms, s, m, h, d)";
-    case TG_KEY_BYTES:
+    case TG_CONFIG_KEY_BYTES:
         return "a size in bytes (units k, m, g)";
-    case TG_KEY_TEXT:
+    case TG_CONFIG_KEY_TEXT:
         return "printable text";
-    case TG_KEY_NAME:
+    case TG_CONFIG_KEY_NAME:
         return "letters, digits, dot, dash and underscore";
-    case TG_KEY_ADDRESS:
+    case TG_CONFIG_KEY_ADDRESS:
         return "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
-    case TG_KEY_URL:
+    case TG_CONFIG_KEY_URL:
         return "http:// or https://, host and port, no path";
-    case TG_KEY_PATH_URL:
+    case TG_CONFIG_KEY_PATH_URL:
         return "an http:// or https:// URL without query";
-    case TG_KEY_SOCKET_URL:
+    case TG_CONFIG_KEY_SOCKET_URL:
         return "a ws:// or wss:// URL without query";
-    case TG_KEY_STORE_URL:
+    case TG_CONFIG_KEY_STORE_URL:
         return "a redis:// URL";
-    case TG_KEY_CIDRS:
+    case TG_CONFIG_KEY_CIDRS:
         return "networks, such as 10.0.0.0/8 or ::1";
-    case TG_KEY_ORIGINS:
+    case TG_CONFIG_KEY_ORIGINS:
         return "*, or origins in lower case, such as https://app.example.com";
-    case TG_KEY_TABLES:
+    case TG_CONFIG_KEY_TABLES:
         return "tables, as schema.table";
-    case TG_KEY_POLICY:
-    case TG_KEY_LEVEL:
+    case TG_CONFIG_KEY_POLICY:
+    case TG_CONFIG_KEY_LEVEL:
         break;
     }
     return "";
 }
 
-void tg_value_describe(const struct tg_key *key, struct tg_buf *out)
+void tg_value_describe(const struct tg_config_key *key, struct tg_buf *out)
 {
-    if (key->type == TG_KEY_POLICY) {
+    if (key->type == TG_CONFIG_KEY_POLICY) {
         describe_words(policies, TG_ARRAY_LEN(policies), out);
         return;
     }
-    if (key->type == TG_KEY_LEVEL) {
+    if (key->type == TG_CONFIG_KEY_LEVEL) {
         describe_words(levels, TG_ARRAY_LEN(levels), out);
         return;
     }
@@ -372,7 +375,7 @@ void tg_value_describe(const struct tg_key *key, struct tg_buf *out)
     if (key->most[0] == '\0') {
         return;
     }
-    if (tg_key_is_list(key)) {
+    if (tg_config_key_is_list(key)) {
         tg_buf_printf(out, ", %s to %s entries", key->least, key->most);
     } else if (is_number(key->type)) {
         tg_buf_printf(out, " from %s to %s", key->least, key->most);

@@ -7,12 +7,14 @@
 
 /* Checks `text` and writes the key's member. Entries of a list are separated by commas.
  * TG_EBADPARAM changes nothing. */
-enum tg_rc tg_value_set(const struct tg_key *key, struct tg_config *cfg, tg_str text) TG_MUST_USE;
+enum tg_rc tg_value_set(const struct tg_config_key *key, struct tg_config *cfg,
+                        tg_str text) TG_MUST_USE;
 
 /* Appends the member as tg_value_set() would read it: the same value always as the same text. */
-void tg_value_render(const struct tg_key *key, const struct tg_config *cfg, struct tg_buf *out);
+void tg_value_render(const struct tg_config_key *key, const struct tg_config *cfg,
+                     struct tg_buf *out);
 
 /* Appends what is allowed, in words: "a duration from 1s to 5m (ms, s, m, h, d)". */
-void tg_value_describe(const struct tg_key *key, struct tg_buf *out);
+void tg_value_describe(const struct tg_config_key *key, struct tg_buf *out);
 
 #endif

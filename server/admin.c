@@ -189,11 +189,13 @@ static enum MHD_Result send_page(struct MHD_Connection *connection, struct page 
     return result;
 }
 
-/* libmicrohttpd gives its types; upload is never read: only GET and HEAD are served, and for
- * the rest an early answer makes it close the connection. */
+/* The parameters are libmicrohttpd's. The upload is never read: only GET and HEAD are served,
+ * and for the rest an early answer makes it close the connection. */
+/* NOLINTBEGIN(readability-function-size,readability-non-const-parameter) */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_n, void **state)
+/* NOLINTEND(readability-function-size,readability-non-const-parameter) */
 {
     const struct tg_admin *admin = arg;
     const struct route *route = route_of(path);

@@ -42,13 +42,14 @@ Test(doc, a_dump_loads_again_with_the_same_values)
     tg_config_dump(g.cfg, &first);
     given_load(&again, tg_buf_cstr(&first), NULL);
     cr_assert_eq(again.rc, TG_OK, "%s", tg_buf_cstr(&again.errors));
-    for (size_t i = 0; i < TG_KEY_N; i++) {
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
         tg_buf_clear(&first);
         tg_buf_init(&second, TG_CONFIG_DOC_MAX);
-        tg_value_render(&tg_keys()[i], g.cfg, &first);
-        tg_value_render(&tg_keys()[i], again.cfg, &second);
-        cr_expect(tg_keys()[i].is_secret || tg_str_eq(tg_buf_view(&first), tg_buf_view(&second)),
-                  "%s", tg_keys()[i].name);
+        tg_value_render(&tg_config_keys()[i], g.cfg, &first);
+        tg_value_render(&tg_config_keys()[i], again.cfg, &second);
+        cr_expect(tg_config_keys()[i].is_secret ||
+                      tg_str_eq(tg_buf_view(&first), tg_buf_view(&second)),
+                  "%s", tg_config_keys()[i].name);
         tg_buf_fini(&second);
     }
     tg_buf_fini(&first);

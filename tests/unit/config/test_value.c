@@ -11,7 +11,7 @@ struct value_case {
 
 static void check(const struct value_case *c)
 {
-    const struct tg_key *key = tg_key_get(c->key);
+    const struct tg_config_key *key = tg_config_key_get(c->key);
     struct tg_config cfg = {0};
     struct tg_buf out;
     enum tg_rc rc = tg_value_set(key, &cfg, tg_str_of(c->text));
@@ -178,7 +178,8 @@ Test(value, a_refused_value_changes_nothing)
 {
     struct tg_config cfg = {.server = {.workers = 7}};
 
-    cr_assert_eq(tg_value_set(tg_key_get("server.workers"), &cfg, TG_STR("999")), TG_EBADPARAM);
+    cr_assert_eq(tg_value_set(tg_config_key_get("server.workers"), &cfg, TG_STR("999")),
+                 TG_EBADPARAM);
     cr_assert_eq(cfg.server.workers, 7);
 }
 
@@ -186,9 +187,9 @@ Test(value, the_members_hold_milliseconds_and_bytes)
 {
     struct tg_config cfg = {0};
 
-    cr_assert_eq(tg_value_set(tg_key_get("timeouts.head"), &cfg, TG_STR("2s")), TG_OK);
-    cr_assert_eq(tg_value_set(tg_key_get("limits.head_bytes"), &cfg, TG_STR("64k")), TG_OK);
-    cr_assert_eq(tg_value_set(tg_key_get("log.level"), &cfg, TG_STR("warn")), TG_OK);
+    cr_assert_eq(tg_value_set(tg_config_key_get("timeouts.head"), &cfg, TG_STR("2s")), TG_OK);
+    cr_assert_eq(tg_value_set(tg_config_key_get("limits.head_bytes"), &cfg, TG_STR("64k")), TG_OK);
+    cr_assert_eq(tg_value_set(tg_config_key_get("log.level"), &cfg, TG_STR("warn")), TG_OK);
     cr_assert_eq(cfg.timeouts.head_ms, 2000);
     cr_assert_eq(cfg.limits.head_bytes, 65536);
     cr_assert_eq(cfg.log.level, TG_LOG_WARN);
@@ -211,7 +212,7 @@ Test(value, what_is_allowed_is_said_with_its_bounds)
         struct tg_buf out;
 
         tg_buf_init(&out, 1024);
-        tg_value_describe(tg_key_get(cases[i][0]), &out);
+        tg_value_describe(tg_config_key_get(cases[i][0]), &out);
         cr_expect_str_eq(tg_buf_cstr(&out), cases[i][1]);
         tg_buf_fini(&out);
     }
