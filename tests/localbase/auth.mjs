@@ -226,7 +226,10 @@ export function createAuth(ctx) {
       }
       await db.query(
         `update auth.users set updated_at = now(),
-           raw_user_meta_data = jsonb_strip_nulls(raw_user_meta_data || $2::jsonb)
+           raw_user_meta_data = (
+             select coalesce(jsonb_object_agg(key, value), '{}')
+             from jsonb_each(raw_user_meta_data || $2::jsonb)
+             where value <> 'null')
          where id = $1`,
         [claims.sub, JSON.stringify(data)],
       );

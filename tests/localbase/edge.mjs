@@ -45,6 +45,11 @@ const KEY_ERRORS = {
   envoy: { missing: 'Unauthorized', wrong: 'Unauthorized' },
 };
 
+const BROWSER_ERROR = {
+  message: 'Forbidden use of secret API key in browser',
+  hint: 'Secret API keys can only be used in a protected environment and should never be exposed.',
+};
+
 export const EDGE_MANNERS = Object.keys(KEY_ERRORS);
 
 function splitTarget(url) {
@@ -68,6 +73,19 @@ function roleOfKey(keys, apikey) {
     default:
       return null;
   }
+}
+
+/** What the hosted edge refuses about opaque keys besides wrong ones; or null. */
+function misuseOf(config, headers, apikey) {
+  if (config.edge !== 'hosted' || apikey === null) {
+    return null;
+  }
+  const bearer = bearerOf(headers);
+  if (bearer?.startsWith('sb_') && bearer !== apikey) {
+    return KEY_ERRORS.hosted.wrong;
+  }
+  const isBrowser = /^mozilla\//i.test(headers['user-agent'] ?? '');
+  return apikey === config.keys.secretKey && isBrowser ? BROWSER_ERROR : null;
 }
 
 /** The Authorization value that the service behind gets; undefined for none. */
@@ -103,6 +121,10 @@ function admit(ctx, req, route, path, rawQuery) {
   const role = apikey === null ? null : roleOfKey(config.keys, apikey);
   if (route.key && role === null) {
     return { error: KEY_ERRORS[config.edge][apikey === null ? 'missing' : 'wrong'] };
+  }
+  const misuse = misuseOf(config, req.headers, apikey);
+  if (misuse !== null) {
+    return { error: misuse };
   }
   if (apikey !== null) {
     req.headers.apikey = apikey;

@@ -88,6 +88,7 @@ export function createFaults() {
   const faults = new Map();
   const records = [];
   const waiters = new Set();
+  const sleepers = new Set();
   let recorded = 0;
 
   function add(json) {
@@ -112,6 +113,24 @@ export function createFaults() {
     return { removed: chosen.length };
   }
 
+  function sleep(ms) {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        sleepers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      sleepers.add(wake);
+    });
+  }
+
+  /** Lets everything go that waits. */
+  function stop() {
+    remove();
+    [...sleepers].forEach((wake) => wake());
+  }
+
   /** The next fault for this request, counted down; or null. */
   function take(method, path) {
     for (const fault of faults.values()) {
@@ -132,7 +151,7 @@ export function createFaults() {
       fault.held--;
     }
     if (fault.delay_ms) {
-      await new Promise((resolve) => setTimeout(resolve, fault.delay_ms));
+      await sleep(fault.delay_ms);
     }
   }
 
@@ -143,7 +162,7 @@ export function createFaults() {
       return true;
     }
     await wait(fault);
-    if (fault.drop === 'before') {
+    if (fault.drop === 'before' || req.socket.destroyed) {
       req.socket.destroy();
       return false;
     }
@@ -202,6 +221,7 @@ export function createFaults() {
   return {
     add,
     remove,
+    stop,
     take,
     wait,
     apply,

@@ -138,7 +138,7 @@ async function startAll(options, cleanups) {
   cleanups.push(...Object.values(parts).map((part) => () => part.stop()));
 
   const edge = await startEdge(ctx, parts, options.port);
-  cleanups.push(() => edge.stop());
+  cleanups.push(() => edge.stop(), () => ctx.faults.stop());
   config.publicUrl = edge.url;
   const control = await startControl(ctx, parts, options.controlPort);
   cleanups.push(() => control.stop());

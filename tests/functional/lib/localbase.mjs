@@ -1,20 +1,43 @@
 // localbase.mjs - one local stack for a test file: started before its first test,
 // stopped after its last, on free ports. Plus a client of its control port.
 import { after, before } from 'node:test';
+import pg from 'pg';
 import { startLocalbase } from '../../localbase/main.mjs';
 
 /**
  * Registers start and stop with node:test. Returns an object that holds what
- * startLocalbase() returned, and `control`, once the tests run. Call it at the
- * top of a file or of a describe().
+ * startLocalbase() returned, and besides, once the tests run:
+ *   control    the control port (createControl)
+ *   connect()  a pg client as superuser, ended before the stack stops
+ * Call it at the top of a file or of a describe(). Node runs the hooks of a file
+ * side by side, so a hook that needs the stack awaits `stack.ready` first.
  */
 export function useLocalbase(options = {}) {
-  const stack = {};
-  before(async () => {
-    Object.assign(stack, await startLocalbase({ quiet: true, ...options }));
-    stack.control = createControl(stack.control_url);
+  const clients = [];
+  const stack = {
+    connect: async () => {
+      await stack.ready;
+      const client = new pg.Client(stack.db_url);
+      clients.push(client);
+      await client.connect();
+      return client;
+    },
+  };
+  let markReady;
+  stack.ready = new Promise((resolve) => {
+    markReady = resolve;
   });
-  after(() => stack.stop?.());
+  before(async () => {
+    const starting = startLocalbase({ quiet: true, ...options }).then((started) =>
+      Object.assign(stack, started, { control: createControl(started.control_url) }));
+    markReady(starting);
+    await starting;
+  });
+  after(async () => {
+    const started = await stack.ready.catch(() => null);
+    await Promise.all(clients.map((client) => client.end()));
+    await started?.stop();
+  });
   return stack;
 }
 
