@@ -35,7 +35,7 @@ static struct tg_sha256 key_of(tg_str address)
     char text[INET6_ADDRSTRLEN];
     struct in6_addr v6;
 
-    if (address.n < sizeof(text)) {
+    if (address.n > 0 && address.n < sizeof(text)) {
         memcpy(text, address.p, address.n);
         text[address.n] = '\0';
         if (inet_pton(AF_INET, text, &key.b[1]) == 1) {
