@@ -122,9 +122,11 @@ static enum tg_rc use_known(struct tg_auth *a, struct known *k, const struct tg_
     return rc;
 }
 
-/* NULL: not among the failed, or no longer. */
+/* NULL: not among the failed, or no longer. *ret_was_fetched_for: it was there for its unknown
+ * kid, and the keys have been fetched since. */
 static struct failed *find_failed(struct tg_auth *a, const struct tg_sha256 *key,
-                                  const struct tg_keys *keys, tg_usec now)
+                                  const struct tg_keys *keys, tg_usec now,
+                                  bool *ret_was_fetched_for)
 {
     struct tg_lru_node *node = tg_lru_find(&a->failed, key);
     struct failed *f = NULL;
@@ -133,23 +135,18 @@ static struct failed *find_failed(struct tg_auth *a, const struct tg_sha256 *key
         return NULL;
     }
     f = TG_CONTAINER_OF(node, struct failed, node);
-    /* Other keys, over, or a clock that was set back. */
-    if (f->generation != tg_keys_generation(keys) || now >= f->until ||
-        f->until - now > TG_SEC(FAILED_SECONDS)) {
+    /* Over, or a clock that was set back. */
+    if (now >= f->until || f->until - now > TG_SEC(FAILED_SECONDS)) {
+        tg_lru_remove(&a->failed, node);
+        return NULL;
+    }
+    *ret_was_fetched_for = f->rc == TG_EUNKNOWNKEY && f->n_refreshes != a->n_refreshes;
+    /* With other keys it may pass. And what was fetched for is looked at once more. */
+    if (f->generation != tg_keys_generation(keys) || *ret_was_fetched_for) {
         tg_lru_remove(&a->failed, node);
         return NULL;
     }
     return f;
-}
-
-static enum tg_rc use_failed(struct tg_auth *a, struct failed *f, tg_usec now)
-{
-    tg_count_add(&a->counts.failed_hits, 1);
-    if (f->rc == TG_EUNKNOWNKEY && f->n_refreshes != a->n_refreshes) {
-        f->rc = TG_EBADTOKEN;
-        f->until = now + TG_SEC(FAILED_SECONDS);
-    }
-    return f->rc;
 }
 
 /* The costly way, for a text that is not remembered. */
@@ -171,6 +168,26 @@ static enum tg_rc verify(struct tg_auth *a, const struct tg_keys *keys, tg_str t
     return tg_token_prove(&parts, ret_token);
 }
 
+/* [takes] t, whose signature holds: to be remembered, and handed out if it passes. */
+static enum tg_rc take_verified(struct tg_auth *a, const struct tg_sha256 *key,
+                                const struct tg_keys *keys, struct tg_token *t,
+                                const struct tg_token_opts *opts, struct tg_token **ret_token)
+{
+    enum tg_rc rc = tg_token_check(t, opts);
+
+    if (tg_token_is_expired(t, opts->now, TG_TOKEN_MAX_SKEW_SEC)) {
+        remember_failed(a, key, keys, rc, opts->now);
+    } else {
+        remember(a, key, keys, t);
+    }
+    if (rc != TG_OK) {
+        tg_token_unref(t);
+        return rc;
+    }
+    *ret_token = t;
+    return TG_OK;
+}
+
 enum tg_rc tg_auth_check(struct tg_auth *a, const struct tg_keys *keys, tg_str text, tg_str address,
                          const struct tg_token_opts *opts, struct tg_token **ret_token)
 {
@@ -178,6 +195,7 @@ enum tg_rc tg_auth_check(struct tg_auth *a, const struct tg_keys *keys, tg_str t
     struct known *k = NULL;
     struct failed *f = NULL;
     struct tg_token *t = NULL;
+    bool was_fetched_for = false;
     enum tg_rc rc = TG_EBADTOKEN;
 
     TG_ASSERT(opts->skew_sec <= TG_TOKEN_MAX_SKEW_SEC);
@@ -189,30 +207,22 @@ enum tg_rc tg_auth_check(struct tg_auth *a, const struct tg_keys *keys, tg_str t
     if (k != NULL) {
         return use_known(a, k, keys, opts, ret_token);
     }
-    f = find_failed(a, &key, keys, opts->now);
+    f = find_failed(a, &key, keys, opts->now, &was_fetched_for);
     if (f != NULL) {
-        return use_failed(a, f, opts->now);
+        tg_count_add(&a->counts.failed_hits, 1);
+        return f->rc;
     }
     rc = verify(a, keys, text, address, opts, &t);
-    if (rc == TG_ERATE) {
-        return rc;
-    }
     if (rc == TG_OK) {
-        rc = tg_token_check(t, opts);
-        if (!tg_token_is_expired(t, opts->now, TG_TOKEN_MAX_SKEW_SEC)) {
-            remember(a, &key, keys, t);
-        } else {
-            remember_failed(a, &key, keys, rc, opts->now);
-        }
-    } else {
+        return take_verified(a, &key, keys, t, opts, ret_token);
+    }
+    if (rc == TG_EUNKNOWNKEY && was_fetched_for) {
+        rc = TG_EBADTOKEN;
+    }
+    if (rc != TG_ERATE) {
         remember_failed(a, &key, keys, rc, opts->now);
     }
-    if (rc != TG_OK) {
-        tg_token_unref(t);
-        return rc;
-    }
-    *ret_token = t;
-    return TG_OK;
+    return rc;
 }
 
 void tg_auth_keys_refreshed(struct tg_auth *a)

@@ -290,6 +290,29 @@ Test(memory, unknown_kid_is_a_failure_only_after_a_fetch)
     EVP_PKEY_free(key);
 }
 
+Test(memory, unknown_kid_is_a_failure_after_a_fetch_that_brought_other_keys)
+{
+    EVP_PKEY *key = mint_ec("P-256");
+    struct tg_auth *a = small(8);
+    struct tg_keys *before = mint_keys(NULL, NULL, TG_ALG_NONE);
+    struct tg_keys *after = mint_keys(key, "k1", TG_ALG_ES256);
+    char *claims = mint_claims("");
+    char *text = mint_signed(TG_ALG_ES256, "k2", key, claims);
+
+    cr_assert_eq(check_at(a, before, text, NOW), TG_EUNKNOWNKEY);
+    tg_auth_keys_refreshed(a);
+    cr_assert_eq(check_at(a, after, text, NOW), TG_EBADTOKEN);
+    cr_assert_eq(check_at(a, after, text, NOW), TG_EBADTOKEN);
+    /* Found in the memory, not opened a third time. */
+    cr_assert_eq(tg_count_get(&tg_auth_counts(a)->failed_hits), 1);
+    free(text);
+    free(claims);
+    tg_keys_unref(after);
+    tg_keys_unref(before);
+    tg_auth_destroy(a);
+    EVP_PKEY_free(key);
+}
+
 Test(memory, gives_each_address_its_own_signature_checks)
 {
     struct tg_auth_limits limits = {.checks_per_sec = 2, .checks_burst = 3};
