@@ -45,6 +45,7 @@ export class Changes {
     this.rows = new Map();
     this.subscriptions = new Set();
     this.tables = [];
+    this.checked = null;
     this.idleTimer = null;
     this.checkTimer = null;
     this.counts = { decoded: 0, delivered: 0, dropped: 0 };
@@ -82,6 +83,7 @@ export class Changes {
     await this.refreshTables();
     await this.decoder.start();
     if (this.checkTimer === null) {
+      this.checked = JSON.stringify(this.tables);
       this.checkTimer = setInterval(
         () => this.checkPublication().catch((err) => this.log(`publication check: ${err.message}`)),
         this.cfg.publicationCheckMs,
@@ -91,15 +93,17 @@ export class Changes {
   }
 
   async refreshTables() {
-    const tables = await publicationTables(this.pool, this.cfg.publication);
-    const changed = JSON.stringify(tables) !== JSON.stringify(this.tables);
-    this.tables = tables;
-    this.decoder.setTables(tables);
-    return changed;
+    this.tables = await publicationTables(this.pool, this.cfg.publication);
+    this.decoder.setTables(this.tables);
   }
 
+  /* Tables that came or went since the last check make everybody subscribe again. */
   async checkPublication() {
-    if (await this.refreshTables()) {
+    await this.refreshTables();
+    const now = JSON.stringify(this.tables);
+    const changed = this.checked !== null && this.checked !== now;
+    this.checked = now;
+    if (changed) {
       this.resubscribeAll();
     }
   }
