@@ -16,10 +16,13 @@ import { startCluster } from './cluster.mjs';
 import { startControl } from './control.mjs';
 import { EDGE_MANNERS, startEdge } from './edge.mjs';
 import { createFaults } from './faults.mjs';
+import { createFunctions } from './functions.mjs';
 import { createJwt } from './jwt.mjs';
 import { loadKeys } from './keys.mjs';
+import { createRealtime } from './realtime/index.mjs';
 import { createRest } from './rest.mjs';
 import { DEMO, seedDatabase } from './seed.mjs';
+import { createStorage } from './storage.mjs';
 
 const DEFAULTS = {
   dir: null,
@@ -134,7 +137,13 @@ async function startAll(options, cleanups) {
     faults: createFaults(),
     log: options.quiet ? () => {} : log,
   };
-  const parts = { auth: createAuth(ctx), rest: createRest(ctx), ...(await optionalParts(ctx)) };
+  const parts = {
+    auth: createAuth(ctx),
+    rest: createRest(ctx),
+    realtime: createRealtime(ctx),
+    storage: createStorage(ctx),
+    functions: createFunctions(ctx),
+  };
   cleanups.push(...Object.values(parts).map((part) => () => part.stop()));
 
   const edge = await startEdge(ctx, parts, options.port);
@@ -145,22 +154,6 @@ async function startAll(options, cleanups) {
   const user1 = await signIn(edge.url, keys, DEMO.user1);
   const user2 = await signIn(edge.url, keys, DEMO.user2);
   return describe({ edge, control, cluster, keys, user1, user2 });
-}
-
-/** The parts that are not here yet are left out. */
-async function optionalParts(ctx) {
-  const parts = {};
-  const files = {
-    realtime: ['./realtime/index.mjs', 'createRealtime'],
-    storage: ['./storage.mjs', 'createStorage'],
-    functions: ['./functions.mjs', 'createFunctions'],
-  };
-  for (const [name, [file, maker]] of Object.entries(files)) {
-    if (fs.existsSync(new URL(file, import.meta.url))) {
-      parts[name] = (await import(file))[maker](ctx);
-    }
-  }
-  return parts;
 }
 
 /**

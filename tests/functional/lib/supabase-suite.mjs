@@ -2,14 +2,18 @@
 // in front: the same tests run against the local stack and through the gateway.
 //
 // Each part is a file suite-<part>.mjs that exports define<Part>Suite(env), with
-//   env = { name, getUrl(), getStack(), createClient(options?), signedIn(user?) }
-// where getStack() is the object of useLocalbase(). Tests make their own users and
-// rows, so they run in any order and more than once on one stack.
+//   env = { name, getUrl(), getStack(), getContext(), createClient(options?), signedIn(user?) }
+// where getStack() is the object of useLocalbase() and getContext() resolves to a
+// copy of it whose `url` is the one under test. Tests make their own users and rows,
+// so they run in any order and more than once on one stack.
 import { after, describe } from 'node:test';
 import { createClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
 import { defineAuthSuite } from './suite-auth.mjs';
+import { defineFunctionsSuite } from './suite-functions.mjs';
+import { defineRealtimeSuite } from './suite-realtime.mjs';
 import { defineRestSuite } from './suite-rest.mjs';
+import { defineStorageSuite } from './suite-storage.mjs';
 
 function createEnv({ name, getUrl, getStack }) {
   const clients = new Set();
@@ -35,13 +39,18 @@ function createEnv({ name, getUrl, getStack }) {
     return client;
   }
 
+  async function getContext() {
+    await getStack().ready;
+    return { ...getStack(), url: getUrl() };
+  }
+
   async function close() {
     await Promise.all([...clients].map((client) => client.removeAllChannels()));
     clients.forEach((client) => client.realtime.disconnect());
     clients.clear();
   }
 
-  return { name, getUrl, getStack, createClient: makeClient, signedIn, close };
+  return { name, getUrl, getStack, getContext, createClient: makeClient, signedIn, close };
 }
 
 /** Registers the whole suite. `getUrl`: the base URL that the SDK is pointed at. */
@@ -51,5 +60,8 @@ export function defineSupabaseSuite({ name, getUrl, getStack }) {
     after(() => env.close());
     describe('auth', () => defineAuthSuite(env));
     describe('rest', () => defineRestSuite(env));
+    defineStorageSuite(env);
+    defineFunctionsSuite(env);
+    defineRealtimeSuite(env);
   });
 }
