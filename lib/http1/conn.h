@@ -39,14 +39,16 @@ struct tg_request_handler {
      * takes them all; to slow the client down it calls tg_conn_pause_body(). Without this
      * callback the body is read and dropped. */
     void (*on_body)(struct tg_conn *c, tg_str bytes, void *ctx);
-    /* The body is complete. Called once, also right after on_request when there is no body. */
+    /* The body is complete. Called once, also right after on_request when there is no body; not
+     * any more once the answer is whole. */
     void (*on_body_end)(struct tg_conn *c, void *ctx);
     /* What was written has left the socket's backlog: more may be written. */
     void (*on_drain)(struct tg_conn *c, void *ctx);
     /* Last call, exactly once: the answer is finished, or the client is gone (TG_ECLOSED),
-     * too slow (TG_ETIMEDOUT), or broke the framing of its body (TG_EBADREQ: the connection
-     * answers that itself if no answer has begun). Frees ctx. Never from inside a call
-     * that the handler makes. */
+     * too slow (TG_ETIMEDOUT), or broke the framing of its body (TG_EBADREQ, TG_EBODYSIZE,
+     * TG_EHEADSIZE: the connection answers these and TG_ETIMEDOUT itself, through on_refuse, if no
+     * answer has begun), or the answer was cut (TG_ECANCELED: tg_conn_abort(), or an end before the
+     * announced length). Frees ctx. Never from inside a call that the handler makes. */
     void (*on_gone)(struct tg_conn *c, enum tg_rc why, void *ctx);
 };
 
@@ -108,15 +110,22 @@ void tg_conn_want_body(struct tg_conn *c);
 void tg_conn_pause_body(struct tg_conn *c);
 void tg_conn_resume_body(struct tg_conn *c);
 
+/* For answers that are waited for long (polls): from here on a client that ends its side of
+ * the connection counts as gone. Otherwise a half-closed client still gets its answer, and only
+ * a reset ends the request. */
+void tg_conn_park(struct tg_conn *c);
+
 /* ---- the answer ---- */
 
 enum { TG_LENGTH_UNKNOWN = -1, TG_LENGTH_NONE = -2 };
 
 struct tg_answer {
-    unsigned status;         /* 200..999; 1xx by tg_conn_interim() */
-    tg_str reason;           /* p == NULL: the usual one of the status; may be empty */
-    struct tg_fields fields; /* written as they are; must not hold Connection, Transfer-Encoding,
-                              * Content-Length, Keep-Alive (the connection writes its own) */
+    unsigned status; /* 200..999; 1xx by tg_conn_interim() */
+    tg_str reason;   /* p == NULL: the usual one of the status; may be empty */
+    /* Written as they are, but for Connection, Keep-Alive, Transfer-Encoding and Content-Length
+     * (the connection writes its own) and what is no field (a line break in a value), which are
+     * left out. Without a Date the connection adds one. */
+    struct tg_fields fields;
     /* Bytes of the body, or TG_LENGTH_UNKNOWN (chunked on 1.1, close on 1.0), or
      * TG_LENGTH_NONE: no Content-Length at all (204, 304, HEAD of an unknown length).
      * For HEAD and 304 a number is written and no body follows (RFC 9110 8.6). */
@@ -124,9 +133,11 @@ struct tg_answer {
     bool close; /* ends the connection after this answer */
 };
 
-/* Writes the head. Once per request. */
+/* Makes the head, which leaves with the first bytes of the body or at the end of the turn. Once
+ * per request. TG_OK or TG_ECLOSED. */
 enum tg_rc tg_conn_begin(struct tg_conn *c, const struct tg_answer *a);
-/* Body bytes, copied where the socket does not take them. TG_OK; TG_EAGAIN: taken as well,
+/* Body bytes, copied where the socket does not take them; a few are held back until the turn
+ * or the answer ends. TG_OK; TG_EAGAIN: taken as well,
  * but the client is slow: write no more until on_drain; TG_ECLOSED: the client is gone (on_gone
  * follows). Bodies of HEAD, 204, 304 are swallowed. More than the announced length asserts. */
 enum tg_rc tg_conn_write(struct tg_conn *c, tg_str bytes);
@@ -152,8 +163,9 @@ struct tg_raw_handler {
 /* Writes `head` (bytes of a complete answer head, e.g. a 101 or an SSE 200, plus whatever
  * should follow it at once), ends the request (on_gone with TG_OK comes later in the turn), and
  * hands the socket over. Bytes that the client already sent behind its request stand in *ret_early
- * ([borrowed] for the turn). For a stream (`is_stream`) a request with a body, or bytes behind it,
- * is a client error: TG_EBADREQ, the connection answers 400 and closes. */
+ * ([borrowed] until the handler returns). on_ready comes once at the end of the turn in any case.
+ * For a stream (`is_stream`) a request with a body, or bytes behind it, is a client error:
+ * TG_EBADREQ, the connection answers 400 and closes. */
 enum tg_rc tg_conn_go_raw(struct tg_conn *c, tg_str head, bool is_stream,
                           const struct tg_raw_handler *h, void *ctx, tg_str *ret_early) TG_MUST_USE;
 /* writev() and read() on the raw socket. TG_EAGAIN: wait for on_ready. A write
@@ -162,7 +174,7 @@ enum tg_rc tg_conn_raw_write(struct tg_conn *c, const struct iovec *iov, int n_i
 enum tg_rc tg_conn_raw_read(struct tg_conn *c, char *p, size_t n, size_t *ret_n);
 /* Half-close: no more bytes from us, the client may still send. */
 void tg_conn_raw_shutdown(struct tg_conn *c);
-/* May be called twice. on_close comes from the deferred phase, never from inside. */
+/* May be called twice. on_close comes later in the turn, never from inside the call. */
 void tg_conn_close(struct tg_conn *c);
 
 #endif

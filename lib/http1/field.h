@@ -21,5 +21,11 @@ size_t tg_fields_count(struct tg_fields f, tg_str name);
 
 /* Whether a comma-separated list field (all of that name together) holds `token`, any case. */
 bool tg_fields_has_token(struct tg_fields f, tg_str name, tg_str token);
+bool tg_field_list_has(tg_str list, tg_str token);
+
+/* RFC 9110: a token (5.6.2, not empty); a value (5.5): no control but tab, bytes over 0x7F pass. */
+bool tg_field_is_token_char(char ch);
+bool tg_field_is_token(tg_str s);
+bool tg_field_is_value(tg_str s);
 
 #endif
