@@ -38,7 +38,11 @@
     K(limits, body_bytes, BYTES, "5g", "0", "1024g", RESTART, PLAIN,                               \
       "Largest body that is passed upstream; 0 is without limit. A larger one is answered 413.")   \
     K(limits, own_body_bytes, BYTES, "1m", "1k", "16m", RESTART, PLAIN,                            \
-      "Largest body for the gateway's own endpoints (/sync/v1).")
+      "Largest body for the gateway's own endpoints (/sync/v1).")                                  \
+    K(limits, drop_bytes, BYTES, "1m", "0", "1g", RESTART, PLAIN,                                  \
+      "What is read and dropped of an upload whose answer has been given already.")                \
+    K(limits, backlog_bytes, BYTES, "256k", "16k", "16m", RESTART, PLAIN,                          \
+      "Answer bytes kept for one slow client before its upstream is paused.")
 
 #define TG_CONFIG_TIMEOUTS(K)                                                                      \
     K(timeouts, head, DURATION, "10s", "100ms", "5m", RESTART, PLAIN,                              \
@@ -64,6 +68,10 @@
       "Upstream connections of one worker.")                                                       \
     K(upstream, max_waiting, U32, "1024", "0", "100000", RESTART, PLAIN,                           \
       "Requests of one worker that may wait for an upstream connection. More are answered 503.")   \
+    K(upstream, head_bytes, BYTES, "64k", "8k", "1m", RESTART, PLAIN,                              \
+      "Largest head of an answer. A larger one is answered 502.")                                  \
+    K(upstream, send_bytes, BYTES, "256k", "16k", "16m", RESTART, PLAIN,                           \
+      "Request body bytes kept for one slow upstream call before its client is paused.")           \
     K(upstream, retry_budget, U32, "10", "0", "100", RESTART, PLAIN,                               \
       "Retries of idempotent requests, as a percentage of all requests; 0 never retries.")         \
     K(upstream, breaker_failures, U32, "10", "0", "10000", RESTART, PLAIN,                         \
@@ -105,12 +113,14 @@
     K(auth, verify_auth, POLICY, "off", "", "", RESTART, PLAIN, "The same for /auth/v1.")          \
     K(auth, skew, DURATION, "30s", "0", "5m", RESTART, PLAIN,                                      \
       "Clock difference forgiven to tokens of proxied requests. Own endpoints forgive none.")      \
-    K(auth, jwks_refresh, DURATION, "10m", "10s", "1d", RESTART, PLAIN,                            \
+    K(auth, jwks_refresh, DURATION, "5m", "10s", "1d", RESTART, PLAIN,                             \
       "How often the public signing keys are fetched again.")                                      \
-    K(auth, cache_tokens, U32, "10000", "0", "1000000", RESTART, PLAIN,                            \
+    K(auth, cache_tokens, U32, "4096", "1", "1000000", RESTART, PLAIN,                             \
       "Verified tokens that one worker remembers.")                                                \
-    K(auth, checks_per_second, U32, "50", "1", "100000", RESTART, PLAIN,                           \
-      "Signature checks per second and client address on one worker. More are answered 429.")
+    K(auth, checks_per_second, U32, "20", "1", "100000", RESTART, PLAIN,                           \
+      "Signature checks per second and client address on one worker. More are answered 429.")      \
+    K(auth, checks_burst, U32, "100", "1", "100000", RESTART, PLAIN,                               \
+      "Signature checks that one address may save up.")
 
 #define TG_CONFIG_CORS(K)                                                                          \
     K(cors, origins, ORIGINS, "", "0", "64", RESTART, PLAIN,                                       \
@@ -120,7 +130,8 @@
 
 #define TG_CONFIG_STORE(K)                                                                         \
     K(store, url, STORE_URL, "", "0", "512", RESTART, SECRET,                                      \
-      "redis://[user:password@]host[:port][/database]; empty keeps the log in memory, where a "    \
+      "redis://[user:password@]host[:port][/database] or unix:/path; empty keeps the log in "      \
+      "memory, where a "                                                                           \
       "restart loses it.")                                                                         \
     K(store, prefix, NAME, "tidegate", "1", "64", RESTART, PLAIN,                                  \
       "Begins every key in the store. Gateways of one group share it.")                            \
@@ -130,8 +141,9 @@
       "Events kept per topic.")                                                                    \
     K(store, log_retain, U32, "100000", "100", "10000000", RESTART, PLAIN,                         \
       "Events kept in the group's common log, which gateways follow.")                             \
-    K(store, memory_bytes, BYTES, "256m", "1m", "1024g", RESTART, PLAIN,                           \
-      "Most that the memory store holds; the oldest events go first.")                             \
+    K(store, event_bytes, BYTES, "1m", "1k", "16m", RESTART, PLAIN, "Largest event that is kept.") \
+    K(store, max_pending, U32, "10000", "10", "1000000", RESTART, PLAIN,                           \
+      "Store operations of one thread under way at once. More are answered 503.")                  \
     K(store, timeout, DURATION, "2s", "10ms", "1m", RESTART, PLAIN,                                \
       "How long one command to Redis may take.")
 
@@ -139,7 +151,9 @@
     K(gateway, id, NAME, "", "0", "64", RESTART, PLAIN,                                            \
       "This gateway's name in leases and logs; empty is the host's name and a random part.")       \
     K(gateway, group_size, U32, "1", "1", "1000", RESTART, PLAIN,                                  \
-      "Gateways that share the store. More than one needs store.url.")
+      "Gateways that share the store. More than one needs store.url.")                             \
+    K(gateway, lease, DURATION, "15s", "2s", "5m", RESTART, PLAIN,                                 \
+      "How long a gateway that fell silent keeps its feeds before another takes them over.")
 
 #define TG_CONFIG_REALTIME(K)                                                                      \
     K(realtime, channels_per_socket, U32, "100", "1", "1000", RESTART, PLAIN,                      \
@@ -147,7 +161,9 @@
     K(realtime, joins_per_second, U32, "50", "1", "10000", RESTART, PLAIN,                         \
       "Channel joins per second, as the project's plan allows.")                                   \
     K(realtime, heartbeat, DURATION, "25s", "1s", "1m", RESTART, PLAIN,                            \
-      "Time between two heartbeats on an upstream Realtime socket.")
+      "Time between two heartbeats on an upstream Realtime socket.")                               \
+    K(realtime, message_bytes, BYTES, "4m", "64k", "64m", RESTART, PLAIN,                          \
+      "Largest message from Realtime.")
 
 #define TG_CONFIG_STRICT(K)                                                                        \
     K(strict, tables, TABLES, "", "0", "1000", RESTART, PLAIN,                                     \
@@ -171,7 +187,13 @@
     K(streams, ring_bytes, BYTES, "4m", "64k", "1g", RESTART, PLAIN,                               \
       "Bytes of recent events of a topic that a worker keeps at hand.")                            \
     K(streams, retry, DURATION, "3s", "100ms", "5m", RESTART, PLAIN,                               \
-      "The pause before reconnecting that streams suggest to their clients.")
+      "The pause before reconnecting that streams suggest to their clients.")                      \
+    K(streams, page_reads, U32, "64", "1", "10000", RESTART, PLAIN,                                \
+      "Reads of the log under way at once on one worker, for streams that replay.")                \
+    K(streams, ready_wait, DURATION, "10s", "100ms", "1m", RESTART, PLAIN,                         \
+      "How long a new stream waits for its topics to be covered upstream.")                        \
+    K(streams, topic_linger, DURATION, "1m", "0", "1h", RESTART, PLAIN,                            \
+      "How long a topic without readers is kept up.")
 
 #define TG_CONFIG_ADMIN(K)                                                                         \
     K(admin, listen, ADDRESS, "127.0.0.1:9090", "", "", RESTART, PLAIN,                            \

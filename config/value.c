@@ -171,7 +171,8 @@ static bool is_form(enum tg_config_type type, tg_str text)
     case TG_CONFIG_KEY_SOCKET_URL:
         return tg_text_is_url(text, "ws wss", TG_URL_PATH);
     case TG_CONFIG_KEY_STORE_URL:
-        return tg_text_is_url(text, "redis", TG_URL_PATH | TG_URL_USER);
+        return tg_text_is_url(text, "redis", TG_URL_PATH | TG_URL_USER) ||
+               (tg_str_has_prefix(text, TG_STR("unix:/")) && tg_text_is_plain(text));
     case TG_CONFIG_KEY_TEXT:
         return tg_text_is_plain(text);
     case TG_CONFIG_KEY_BOOL:
@@ -347,7 +348,7 @@ static const char *noun_of(enum tg_config_type type)
     case TG_CONFIG_KEY_SOCKET_URL:
         return "a ws:// or wss:// URL without query";
     case TG_CONFIG_KEY_STORE_URL:
-        return "a redis:// URL";
+        return "a redis:// URL or unix:/path";
     case TG_CONFIG_KEY_CIDRS:
         return "networks, such as 10.0.0.0/8 or ::1";
     case TG_CONFIG_KEY_ORIGINS:

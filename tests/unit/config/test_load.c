@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "config/value.h"
 #include "given.h"
 
 Test(load, defaults_and_a_file_make_a_configuration)
@@ -317,7 +318,24 @@ Test(load, the_example_file_loads_and_holds_the_defaults)
     cr_assert_eq(
         tg_config_load(TG_SOURCE_DIR "/config/tidegate.example.yaml", NULL, &example, &errors),
         TG_OK, "%s", tg_buf_cstr(&errors));
-    cr_assert_eq(example->timeouts.idle_ms, 75000);
+    for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
+        const struct tg_config_key *key = &tg_config_keys()[i];
+        struct tg_buf shown;
+        struct tg_buf preset;
+
+        tg_buf_init(&shown, 4096);
+        tg_buf_init(&preset, 4096);
+        tg_value_render(key, example, &shown);
+        cr_assert(example->origin[i].from == TG_FROM_DEFAULT ||
+                  tg_value_set(key, example, tg_str_of(key->preset)) == TG_OK ||
+                  tg_config_key_is_required(key));
+        tg_value_render(key, example, &preset);
+        cr_expect(example->origin[i].from == TG_FROM_DERIVED || tg_config_key_is_required(key) ||
+                      tg_str_eq(tg_buf_view(&shown), tg_buf_view(&preset)),
+                  "%s is %s", key->name, tg_buf_cstr(&shown));
+        tg_buf_fini(&shown);
+        tg_buf_fini(&preset);
+    }
     tg_config_destroy(example);
     tg_buf_fini(&errors);
 }

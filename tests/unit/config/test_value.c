@@ -113,7 +113,9 @@ Test(value, other_urls_keep_their_paths_and_schemes)
           {"supabase.realtime_url", "wss://a.b/socket", "wss://a.b/socket"},
           {"supabase.realtime_url", "https://a.b/socket", NULL},
           {"store.url", "redis://u:p@h:6379/0", "redis://u:p@h:6379/0"},
-          {"store.url", "redis://h", "redis://h"}, {"store.url", "rediss://h", NULL},
+          {"store.url", "redis://h", "redis://h"},
+          {"store.url", "unix:/run/redis.sock", "unix:/run/redis.sock"},
+          {"store.url", "unix:redis", NULL}, {"store.url", "rediss://h", NULL},
           {"store.url", "h:6379", NULL});
 }
 
