@@ -31,7 +31,7 @@ static inline int tg_pos_cmp(struct tg_pos a, struct tg_pos b)
     return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
-enum { TG_EPOCH_MAX = 16, TG_CURSOR_MAX = TG_EPOCH_MAX + 1 + 20 + 1 + 20 };
+enum { TG_EPOCH_MAX = 16, TG_POS_MAX = 20 + 1 + 20, TG_CURSOR_MAX = TG_EPOCH_MAX + 1 + TG_POS_MAX };
 
 /* The life of one log, as text: lower-case letters and digits. A log that was lost gets another. */
 struct tg_epoch {
@@ -40,6 +40,8 @@ struct tg_epoch {
 
 /* "<ms>-<seq>", strictly: decimal, no leading zeros, both within 64 bits. */
 enum tg_rc tg_pos_parse(tg_str text, struct tg_pos *ret_pos) TG_MUST_USE;
+/* Writes it with a NUL, at most TG_POS_MAX + 1 bytes; returns its length. */
+size_t tg_pos_format(struct tg_pos pos, char *out);
 /* A cursor: "<epoch>.<ms>-<seq>". TG_EBADCURSOR. */
 enum tg_rc tg_cursor_parse(tg_str text, struct tg_epoch *ret_epoch,
                            struct tg_pos *ret_pos) TG_MUST_USE;
@@ -48,9 +50,12 @@ size_t tg_cursor_format(const struct tg_epoch *epoch, struct tg_pos pos, char *o
 
 /* ---- what a log holds ---- */
 
+enum { TG_NAME_MAX = 1024, TG_PAGE_MAX = 1000 }; /* bytes of a topic or feed; entries of a page */
+
 enum tg_entry_kind {
     TG_ENTRY_EVENT, /* `payload` is the event's JSON object */
-    TG_ENTRY_GAP,   /* a feed may have lost something up to here; `payload` is the reason's word */
+    TG_ENTRY_GAP,   /* a feed may have lost something up to here; `payload` is the reason's word.
+                     * An empty `name`: every feed, and topics without one (a restart). */
 };
 
 struct tg_entry {
@@ -63,37 +68,43 @@ struct tg_entry {
 /* ---- opening ---- */
 
 struct tg_store_opts {
-    const char *url;    /* "redis://[user:password@]host:port[/db]", "unix:/path"; NULL: memory */
-    const char *prefix; /* of all keys; also the hash tag */
-    tg_usec retain_for; /* a topic's events */
+    /* "redis://[[user]:password@]host[:port][/db]", "unix:/path[?db=n]"; NULL: memory. A host name
+     * is resolved when the group is created, and again off the loop before each reconnect. */
+    const char *url;
+    const char *prefix;     /* of all keys; also the hash tag */
+    tg_usec retain_for;     /* a topic's events */
     uint64_t retain_events; /* per topic, approximate (trimming by MINID of the surplus) */
     uint64_t log_events;    /* entries kept in the group's `log` */
     size_t max_event_bytes;
     size_t max_pending; /* operations under way per handle; more: TG_EBUSY */
     tg_usec timeout;    /* of one operation */
     const char *holder; /* this gateway's name on leases */
+    size_t max_bytes;   /* memory backend: of all entries; the oldest leave. 0: 256 MiB */
 };
 
 /* The shared state behind the handles of one process (memory: the log itself, an actor on the
- * first loop that opens it; redis: the options and the loaded scripts). Made by main before
- * the threads start, destroyed after they ended. */
+ * loop given to tg_store_group_serve; redis: the options and the address). Made by main before
+ * the threads start, destroyed after they ended. `opts` is copied. TG_EBADPARAM: an option or
+ * the url is not usable; TG_EUNSUPPORTED: rediss://; TG_ESTORE: the name has no address. */
 struct tg_store_group;
 enum tg_rc tg_store_group_create(const struct tg_store_opts *opts,
                                  struct tg_store_group **ret_group) TG_MUST_USE;
 void tg_store_group_destroy(struct tg_store_group *g);
 
-/* The thread that calls this first must live longest (the hub): with the memory backend it
- * carries the log. Other threads may open before or after; what they ask waits for it. */
+/* Once, on the thread that lives longest (the hub): with the memory backend it carries the log.
+ * Other threads may open before or after; they are told TG_STORE_UP when it serves. */
 enum tg_rc tg_store_group_serve(struct tg_store_group *g, struct tg_loop *l) TG_MUST_USE;
 void tg_store_group_unserve(struct tg_store_group *g); /* the same thread, at the end */
 
 /* Whether the store answers, and from which log. Told on the handle's loop: at every
- * connect once epoch and run are settled, and at every loss. */
+ * connect once epoch and run are settled, and at every loss. A log that was replaced while the
+ * connection stood (FLUSHALL) is a loss and a connect: down, then up with another epoch. */
 enum tg_store_state { TG_STORE_DOWN, TG_STORE_UP };
 struct tg_store_event_handler {
     /* `epoch` is the log's present one (valid when up). `is_suspect`: the server restarted and it
-     * could not be shown that nothing is lost: everything before `last` must be taken for a gap
-     * of every feed (DESIGN.md 4, epoch and run). `last` is the log's last id. */
+     * could not be shown that nothing is lost: everything before `last` is a gap of every feed
+     * (DESIGN.md 4, epoch and run). The store has written that gap itself, so that pages and the
+     * other gateways know it too. `last` is the log's last id. */
     void (*on_state)(enum tg_store_state state, const struct tg_epoch *epoch, struct tg_pos last,
                      bool is_suspect, void *arg);
     void *arg;
@@ -101,13 +112,19 @@ struct tg_store_event_handler {
 enum tg_rc tg_store_open(struct tg_store_group *g, struct tg_loop *l,
                          const struct tg_store_event_handler *h,
                          struct tg_store **ret_store) TG_MUST_USE;
-/* What is under way completes with TG_ECANCELED, then the handle is freed (deferred). */
+/* What is under way completes with TG_ECANCELED inside the call; nothing is called afterwards.
+ * The handle is freed at the end of the turn. NULL is fine. */
 void tg_store_close(struct tg_store *s);
 
 struct tg_store_counts {
     tg_count appends, pages, entries_read, errors, reconnects, fenced, epoch_changes;
 };
 const struct tg_store_counts *tg_store_counts(const struct tg_store *s);
+
+/* Every operation below returns TG_ESTORE while the store is down, TG_EBUSY over max_pending,
+ * TG_ELIMIT for a payload over max_event_bytes, TG_EBADPARAM for a name that is empty or over
+ * TG_NAME_MAX; then it has not started and `done` is not called. What is under way when the
+ * store is lost completes with TG_ESTORE, before on_state says so. */
 
 /* ---- leases (one appender per feed) ---- */
 
@@ -127,14 +144,17 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
 /* ---- writing ---- */
 
 /* done: TG_OK and the id; TG_EFENCED (nothing written); TG_EEPOCH (the log is another one or is
- * gone: nothing written); TG_ESTORE / TG_ETIMEDOUT: unknown whether it was written. */
+ * gone: nothing written); TG_EFULL (the store has no memory left: nothing written); TG_ESTORE,
+ * TG_ETIMEDOUT: unknown whether it was written. Appends of one handle are written in the order
+ * of the calls. */
 typedef void tg_append_fn(enum tg_rc rc, struct tg_pos pos, void *arg);
 
 /* `feed` may be empty for topics without one (published): then `fence` is ignored. */
 enum tg_rc tg_store_append(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
                            uint64_t fence, tg_str topic, tg_str payload, tg_append_fn *done,
                            void *arg) TG_MUST_USE;
-/* A gap of the feed, with its reason in one word. */
+/* A gap of the feed, with its reason in one word. An empty feed: of every feed and of topics
+ * without one. */
 enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
                         uint64_t fence, tg_str reason, tg_append_fn *done, void *arg) TG_MUST_USE;
 
@@ -158,10 +178,14 @@ struct tg_page_request {
     unsigned max_entries;
 };
 
-/* One page, read and judged in one step of the store. With a reset verdict `entries` are those
- * behind `resume`, the position from which the log is whole again (the last gap up to
- * `up_to`, or `up_to` itself); with TG_COMPLETE resume == after. `has_more`: entries up to up_to
- * are left. Entries [borrowed] for the call, ascending. */
+/* One page, read and judged in one step of the store. With TG_COMPLETE resume == after. With a
+ * reset verdict `entries` are those behind `resume`, the first position from which the topic is
+ * whole again: GAP: the last gap up to `up_to`; EXPIRED: the floor, the age limit or the last gap,
+ * whichever is latest, at most up_to (so a page after {0,0} reads all there is); EPOCH and AHEAD:
+ * up_to. A cursor at the log's very end is complete at any age.
+ * `has_more`: entries up to up_to are left; go on behind the last one. A page may have fewer than
+ * max_entries (at most TG_PAGE_MAX) and still has_more. Entries [borrowed] for the call,
+ * ascending. */
 struct tg_page {
     enum tg_verdict verdict;
     struct tg_pos resume;

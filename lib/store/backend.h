@@ -1,0 +1,110 @@
+/* backend.h - what a backend fills in, and what both share: the table of operations under way
+ * with their deadlines, and the one completion of each.
+ *
+ * A backend's handle begins with struct tg_store, its group with struct tg_store_group. An
+ * operation is known to the backend by its tg_id only: an answer that comes after the deadline,
+ * after a loss or after close finds nothing and is dropped. */
+#ifndef TG_STORE_BACKEND_H
+#define TG_STORE_BACKEND_H
+
+#include "store/store.h"
+#include "util/id.h"
+
+enum tg_verb {
+    TG_VERB_APPEND,
+    TG_VERB_GAP,
+    TG_VERB_PAGE,
+    TG_VERB_TAKE,
+    TG_VERB_RENEW,
+    TG_VERB_RELEASE,
+};
+
+/* One operation. Texts are borrowed for the call of submit. */
+struct tg_ask {
+    enum tg_verb verb;
+    struct tg_epoch epoch;
+    tg_str feed;
+    tg_str topic;
+    tg_str payload; /* gap: the reason */
+    uint64_t fence;
+    tg_usec ttl;
+    struct tg_pos after;
+    struct tg_pos up_to;
+    unsigned max_entries;
+};
+
+/* What came of it: the fields that its verb has. */
+struct tg_answer {
+    enum tg_rc rc;
+    struct tg_pos pos;
+    uint64_t fence;
+    tg_str holder;
+    const struct tg_page *page;
+};
+
+struct tg_store_ops {
+    enum tg_rc (*create)(const struct tg_store_opts *opts, struct tg_store_group **ret_group);
+    void (*destroy)(struct tg_store_group *g);
+    enum tg_rc (*serve)(struct tg_store_group *g, struct tg_loop *l);
+    void (*unserve)(struct tg_store_group *g);
+    /* ret_store: allocated and started; everything it tells comes later. */
+    enum tg_rc (*open)(struct tg_store_group *g, struct tg_loop *l,
+                       const struct tg_store_event_handler *h, struct tg_store **ret_store);
+    void (*close)(struct tg_store *s); /* frees later, with tg_store_free */
+    enum tg_rc (*submit)(struct tg_store *s, tg_id op, const struct tg_ask *ask);
+    enum tg_rc (*tail)(struct tg_store *s); /* from s->tail_at on */
+    void (*timed_out)(struct tg_store *s);  /* an operation had no answer in time */
+};
+
+extern const struct tg_store_ops tg_store_memory;
+
+struct tg_store_group {
+    const struct tg_store_ops *ops;
+    struct tg_store_opts opts; /* texts [owned] */
+};
+
+struct tg_store {
+    unsigned magic;
+    bool is_up;
+    bool is_closed;
+    bool is_tailing;
+    struct tg_store_group *group;
+    struct tg_loop *loop;
+    struct tg_store_event_handler handler;
+    struct tg_store_counts counts;
+    struct tg_ids ids;
+    struct tg_list pending;
+    size_t n_pending;
+    struct tg_epoch epoch; /* of the log, while up */
+    struct tg_pos highest; /* the largest id known to have been in the log */
+    struct tg_pos tail_at; /* the log has been told up to here */
+    tg_tail_fn *on_batch;
+    void *tail_arg;
+};
+
+/* Copies and checks the options. */
+enum tg_rc tg_store_group_init(struct tg_store_group *g, const struct tg_store_ops *ops,
+                               const struct tg_store_opts *opts) TG_MUST_USE;
+void tg_store_group_fini(struct tg_store_group *g);
+
+void tg_store_init(struct tg_store *s, struct tg_store_group *g, struct tg_loop *l,
+                   const struct tg_store_event_handler *h);
+void tg_store_fini(struct tg_store *s);
+
+/* Completes `op`, if it is still waited for. Callbacks may close the handle: is_closed. */
+void tg_store_answer(struct tg_store *s, tg_id op, const struct tg_answer *answer);
+
+/* Up, or up again with another epoch. */
+void tg_store_tell_up(struct tg_store *s, const struct tg_epoch *epoch, struct tg_pos last,
+                      bool is_suspect);
+/* Completes what is under way with TG_ESTORE, ends the tail, tells. No change when down. */
+void tg_store_tell_down(struct tg_store *s);
+
+/* Hands a batch of the tail on. */
+void tg_store_tell_batch(struct tg_store *s, const struct tg_entry *entries, size_t n,
+                         struct tg_pos last, bool is_cut);
+
+/* 13 random characters. */
+void tg_epoch_make(struct tg_epoch *ret_epoch);
+
+#endif

@@ -1,0 +1,283 @@
+/* fixture.c - the loop, the store and the answers of one test. */
+#include "store/fixture.h"
+
+#include <stdio.h>
+
+static const struct tg_pos end_of_time = {UINT64_MAX, UINT64_MAX};
+
+/* ---- the loop ---- */
+
+static void on_guard(struct tg_timer *t)
+{
+    struct fixture *f = TG_CONTAINER_OF(t, struct fixture, guard);
+
+    tg_loop_stop(f->loop);
+}
+
+static void wake(struct fixture *f)
+{
+    tg_loop_stop(f->loop);
+}
+
+void run_until(struct fixture *f, bool (*is_there)(struct fixture *f))
+{
+    tg_usec limit = tg_clock_mono_us() + TG_SEC(10);
+
+    tg_timer_init(&f->guard, on_guard);
+    while (!is_there(f)) {
+        cr_assert(tg_clock_mono_us() < limit, "nothing came");
+        tg_loop_timer_start(f->loop, &f->guard, TG_SEC(10));
+        tg_loop_run(f->loop);
+        tg_loop_timer_stop(f->loop, &f->guard);
+    }
+}
+
+void pass_time(struct fixture *f, tg_usec time)
+{
+    tg_usec until = tg_clock_mono_us() + time;
+
+    tg_timer_init(&f->guard, on_guard);
+    for (tg_usec now = tg_clock_mono_us(); now < until; now = tg_clock_mono_us()) {
+        tg_loop_timer_start(f->loop, &f->guard, until - now);
+        tg_loop_run(f->loop);
+        tg_loop_timer_stop(f->loop, &f->guard);
+    }
+}
+
+static bool is_done(struct fixture *f)
+{
+    return f->is_done;
+}
+
+static bool is_up(struct fixture *f)
+{
+    return f->n_up >= f->n_wanted;
+}
+
+static bool is_down(struct fixture *f)
+{
+    return f->n_down >= f->n_wanted;
+}
+
+static bool is_tailed(struct fixture *f)
+{
+    return f->n >= f->n_wanted;
+}
+
+void wait_up(struct fixture *f, unsigned n_up)
+{
+    f->n_wanted = n_up;
+    run_until(f, is_up);
+}
+
+void wait_down(struct fixture *f, unsigned n_down)
+{
+    f->n_wanted = n_down;
+    run_until(f, is_down);
+}
+
+void wait_tail(struct fixture *f, size_t n)
+{
+    f->n_wanted = n;
+    run_until(f, is_tailed);
+}
+
+/* ---- what comes back ---- */
+
+static void finish(struct fixture *f, enum tg_rc rc)
+{
+    cr_assert(!f->is_done, "a done came twice");
+    f->rc = rc;
+    f->is_done = true;
+    wake(f);
+}
+
+static void on_state(enum tg_store_state state, const struct tg_epoch *epoch, struct tg_pos last,
+                     bool is_suspect, void *arg)
+{
+    struct fixture *f = arg;
+
+    f->state = state;
+    if (state == TG_STORE_UP) {
+        f->n_up++;
+        f->epoch = *epoch;
+        f->last = last;
+        f->is_suspect = is_suspect;
+    } else {
+        f->n_down++;
+    }
+    wake(f);
+}
+
+static void on_append(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    struct fixture *f = arg;
+
+    f->pos = pos;
+    finish(f, rc);
+}
+
+static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
+{
+    struct fixture *f = arg;
+
+    f->fence = fence;
+    (void)snprintf(f->holder, sizeof(f->holder), "%.*s", TG_STR_ARG(holder));
+    finish(f, rc);
+}
+
+static void on_plain(enum tg_rc rc, void *arg)
+{
+    finish(arg, rc);
+}
+
+static void keep(struct fixture *f, const struct tg_entry *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct seen_entry *to = &f->seen[f->n++];
+
+        cr_assert(f->n <= MAX_SEEN);
+        to->pos = e[i].pos;
+        to->kind = e[i].kind;
+        (void)snprintf(to->name, sizeof(to->name), "%.*s", TG_STR_ARG(e[i].name));
+        (void)snprintf(to->payload, sizeof(to->payload), "%.*s", TG_STR_ARG(e[i].payload));
+    }
+}
+
+static void on_page(enum tg_rc rc, const struct tg_page *p, void *arg)
+{
+    struct fixture *f = arg;
+
+    f->n = 0;
+    if (rc == TG_OK) {
+        f->verdict = p->verdict;
+        f->resume = p->resume;
+        f->has_more = p->has_more;
+        keep(f, p->entries, p->n);
+    }
+    finish(f, rc);
+}
+
+static void on_batch(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
+                     void *arg)
+{
+    struct fixture *f = arg;
+
+    f->n_cuts += is_cut;
+    f->tail_last = last;
+    keep(f, entries, n);
+    wake(f);
+}
+
+/* ---- operations ---- */
+
+static enum tg_rc settle(struct fixture *f, enum tg_rc rc)
+{
+    if (rc != TG_OK) {
+        return rc;
+    }
+    run_until(f, is_done);
+    return f->rc;
+}
+
+enum tg_rc append_as(struct fixture *f, const char *feed, uint64_t fence, const char *topic,
+                     const char *payload)
+{
+    f->is_done = false;
+    return settle(f, tg_store_append(f->store, &f->epoch, tg_str_of(feed), fence, tg_str_of(topic),
+                                     tg_str_of(payload), on_append, f));
+}
+
+enum tg_rc append(struct fixture *f, const char *topic, const char *payload)
+{
+    return append_as(f, "", 0, topic, payload);
+}
+
+enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason)
+{
+    f->is_done = false;
+    return settle(f, tg_store_gap(f->store, &f->epoch, tg_str_of(feed), fence, tg_str_of(reason),
+                                  on_append, f));
+}
+
+enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct tg_pos after,
+                struct tg_pos up_to, unsigned max)
+{
+    const struct tg_page_request req = {.topic = tg_str_of(topic),
+                                        .feed = tg_str_of(feed),
+                                        .epoch = f->epoch,
+                                        .after = after,
+                                        .up_to = up_to.ms == 0 ? end_of_time : up_to,
+                                        .max_entries = max};
+
+    f->is_done = false;
+    return settle(f, tg_store_page(f->store, &req, on_page, f));
+}
+
+enum tg_rc take(struct fixture *f, const char *feed, tg_usec ttl)
+{
+    f->is_done = false;
+    return settle(f, tg_store_lease_take(f->store, tg_str_of(feed), ttl, on_lease, f));
+}
+
+enum tg_rc renew(struct fixture *f, const char *feed, uint64_t fence, tg_usec ttl)
+{
+    f->is_done = false;
+    return settle(f, tg_store_lease_renew(f->store, tg_str_of(feed), fence, ttl, on_plain, f));
+}
+
+enum tg_rc release(struct fixture *f, const char *feed, uint64_t fence)
+{
+    f->is_done = false;
+    return settle(f, tg_store_lease_release(f->store, tg_str_of(feed), fence, on_plain, f));
+}
+
+void tail(struct fixture *f, struct tg_pos after)
+{
+    f->n = 0;
+    cr_assert_eq(tg_store_tail(f->store, after, on_batch, f), TG_OK);
+}
+
+/* ---- life ---- */
+
+void fixture_start(struct fixture *f, bool is_redis)
+{
+    (void)is_redis;
+    *f = (struct fixture){.opts = {.prefix = "test",
+                                   .retain_for = TG_SEC(3600),
+                                   .retain_events = 1000,
+                                   .log_events = 10000,
+                                   .max_event_bytes = 65536,
+                                   .max_pending = 4096,
+                                   .timeout = TG_SEC(5),
+                                   .holder = "gateway-1"}};
+    cr_assert_eq(tg_loop_create("test", 64, &f->loop), TG_OK);
+}
+
+void fixture_open(struct fixture *f)
+{
+    const struct tg_store_event_handler h = {.on_state = on_state, .arg = f};
+    unsigned n_up = f->n_up + 1;
+
+    cr_assert_eq(tg_store_group_create(&f->opts, &f->group), TG_OK);
+    cr_assert_eq(tg_store_open(f->group, f->loop, &h, &f->store), TG_OK);
+    cr_assert_eq(tg_store_group_serve(f->group, f->loop), TG_OK);
+    wait_up(f, n_up);
+}
+
+void fixture_close(struct fixture *f)
+{
+    tg_store_close(f->store);
+    f->store = NULL;
+    tg_store_group_unserve(f->group);
+    tg_store_group_destroy(f->group);
+    f->group = NULL;
+}
+
+void fixture_stop(struct fixture *f)
+{
+    if (f->group != NULL) {
+        fixture_close(f);
+    }
+    tg_loop_destroy(f->loop);
+}

@@ -1,0 +1,82 @@
+/* fixture.h - a store on a loop of this thread, driven call by call: each helper starts one
+ * operation and runs the loop until its done has come. */
+#ifndef TG_TESTS_STORE_FIXTURE_H
+#define TG_TESTS_STORE_FIXTURE_H
+
+#include <criterion/criterion.h>
+
+#include "store/store.h"
+#include "util/buf.h"
+
+struct seen_entry {
+    struct tg_pos pos;
+    enum tg_entry_kind kind;
+    char name[64];
+    char payload[64];
+};
+
+enum { MAX_SEEN = 2048 };
+
+struct fixture {
+    struct tg_store_opts opts;
+    struct tg_loop *loop;
+    struct tg_store_group *group;
+    struct tg_store *store;
+    struct tg_timer guard;
+    bool is_done;
+    /* on_state */
+    enum tg_store_state state;
+    unsigned n_up, n_down;
+    struct tg_epoch epoch;
+    struct tg_pos last;
+    bool is_suspect;
+    /* the operation's answer */
+    enum tg_rc rc;
+    struct tg_pos pos;
+    uint64_t fence;
+    char holder[64];
+    enum tg_verdict verdict;
+    struct tg_pos resume;
+    bool has_more;
+    /* a page's or a tail's entries */
+    size_t n;
+    struct seen_entry seen[MAX_SEEN];
+    struct tg_pos tail_last;
+    unsigned n_cuts;
+    size_t n_wanted;
+    /* redis: the private server */
+    char dir[64];
+    char socket[96];
+    char url[128];
+    long server;
+};
+
+/* `is_redis`: a server of its own in a folder of its own. */
+void fixture_start(struct fixture *f, bool is_redis);
+void fixture_stop(struct fixture *f);
+/* Opens group and handle, with f->opts, and waits for TG_STORE_UP. */
+void fixture_open(struct fixture *f);
+void fixture_close(struct fixture *f);
+
+/* Runs the loop until *flag, or fails the test after 10 s. */
+void run_until(struct fixture *f, bool (*is_there)(struct fixture *f));
+void wait_up(struct fixture *f, unsigned n_up);
+void wait_down(struct fixture *f, unsigned n_down);
+
+enum tg_rc append(struct fixture *f, const char *topic, const char *payload);
+enum tg_rc append_as(struct fixture *f, const char *feed, uint64_t fence, const char *topic,
+                     const char *payload);
+enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason);
+enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct tg_pos after,
+                struct tg_pos up_to, unsigned max);
+enum tg_rc take(struct fixture *f, const char *feed, tg_usec ttl);
+enum tg_rc renew(struct fixture *f, const char *feed, uint64_t fence, tg_usec ttl);
+enum tg_rc release(struct fixture *f, const char *feed, uint64_t fence);
+void tail(struct fixture *f, struct tg_pos after);
+void wait_tail(struct fixture *f, size_t n);
+/* Runs the loop for so long: for what must not come, and for ages. */
+void pass_time(struct fixture *f, tg_usec time);
+
+#define POS_EQ(a, b) cr_assert(tg_pos_cmp((a), (b)) == 0)
+
+#endif
