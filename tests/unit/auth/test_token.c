@@ -497,3 +497,23 @@ Test(token, outlives_the_keys_that_verified_it)
     cr_assert_eq(tg_token_check(second, &at_now), TG_OK);
     tg_token_unref(second);
 }
+
+Test(token, is_proven_apart_from_what_a_route_asks)
+{
+    struct tg_keys *keys = mint_keys(NULL, NULL, TG_ALG_NONE);
+    char *text = mint_hs("{\"sub\":\"u\",\"exp\":1}");
+    struct tg_token_parts parts;
+    struct tg_token *t = NULL;
+
+    cr_assert_eq(tg_token_open(keys, tg_str_of(text), &parts), TG_OK);
+    cr_assert_eq(parts.alg, TG_ALG_HS256);
+    cr_assert_eq(tg_token_prove(&parts, &t), TG_OK);
+    cr_assert_eq(tg_token_check(t, &at_now), TG_EEXPIRED);
+    tg_token_unref(t);
+    /* Opening looks at the form and the key only. */
+    text[strlen(text) - 2] ^= 1;
+    cr_assert_eq(tg_token_open(keys, tg_str_of(text), &parts), TG_OK);
+    cr_assert_eq(tg_token_prove(&parts, &t), TG_EBADTOKEN);
+    free(text);
+    tg_keys_unref(keys);
+}
