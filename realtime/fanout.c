@@ -1,0 +1,523 @@
+/* fanout.c - topics of one worker: what the hub delivers, who is told, and the heartbeat.
+ *
+ * Invariant: a wtopic's ring is whole above ring.whole_from and up to fanout->horizon. */
+#include "realtime/fanout.h"
+
+#include <stdlib.h>
+
+#include "realtime/fanout_int.h"
+#include "util/log.h"
+
+enum { BEAT_EVERY_FLUSHES = 16 };
+
+#define SLICE TG_MS(1)
+
+uint64_t fanout_random(struct tg_fanout *f)
+{
+    f->random ^= f->random << 13U;
+    f->random ^= f->random >> 7U;
+    f->random ^= f->random << 17U;
+    return f->random;
+}
+
+/* ---- topics ---- */
+
+static void unsubscribe(struct wtopic *t)
+{
+    struct tg_fanout *f = t->fanout;
+
+    if (tg_hub_unsubscribe(f->opts.hub, f->opts.worker, t->id, tg_str_of(t->class_id),
+                           t->name.name) != TG_OK) {
+        return; /* full: the next heartbeat tries again */
+    }
+    if (!tg_list_empty(&t->dirty)) {
+        tg_list_remove(&t->dirty);
+    }
+    (void)tg_map_remove(&f->topics, tg_str_of(t->key));
+    tg_ids_remove(&f->topic_ids, t->id);
+    tg_ring_fini(&t->ring);
+    tg_topic_fini(&t->name);
+    tg_count_sub(&f->counts.topics, 1);
+    free(t->class_id);
+    free(t->key);
+    free(t);
+}
+
+enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, tg_str class_id,
+                        struct wtopic **ret_topic)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = TG_TOPIC_MAX_BYTES * 4};
+    struct wtopic *t = NULL;
+    const char *why = NULL;
+
+    tg_topic_key(&key, class_id, name->name);
+    t = tg_map_find(&f->topics, tg_buf_view(&key));
+    if (t == NULL) {
+        t = TG_NEW(struct wtopic);
+        TG_ASSERT(tg_topic_parse(name->name, &t->name, &why) == TG_OK);
+        t->fanout = f;
+        t->class_id = tg_str_dup(class_id);
+        t->key = tg_str_dup(tg_buf_view(&key));
+        t->id = tg_ids_add(&f->topic_ids, t);
+        tg_ring_init(&t->ring, f->opts.ring_frames, f->opts.ring_bytes);
+        tg_list_init(&t->cursors);
+        tg_list_init(&t->dirty);
+        (void)tg_map_put(&f->topics, tg_str_of(t->key), t);
+        tg_count_add(&f->counts.topics, 1);
+        t->unread_since = tg_loop_now(f->loop);
+    }
+    *ret_topic = t;
+    return TG_OK;
+}
+
+enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int64_t exp_sec)
+{
+    struct tg_fanout *f = t->fanout;
+    const struct tg_subscription sub = {.worker = f->opts.worker,
+                                        .topic = t->id,
+                                        .class_id = tg_str_of(t->class_id),
+                                        .user_id = user_id,
+                                        .name = &t->name,
+                                        .token = token,
+                                        .exp_sec = exp_sec};
+    enum tg_rc rc = TG_OK;
+
+    if (t->is_known && t->state == TG_TOPIC_READY && exp_sec <= t->exp_sec) {
+        return TG_OK;
+    }
+    rc = tg_hub_subscribe(f->opts.hub, &sub);
+    if (rc == TG_OK) {
+        t->exp_sec = TG_MAX(t->exp_sec, exp_sec);
+    }
+    return rc == TG_OK ? TG_OK : TG_EBUSY;
+}
+
+void fanout_attach(struct wtopic *t, struct cursor *c)
+{
+    c->topic = t;
+    tg_list_append(&t->cursors, &c->node);
+    t->unread_since = 0;
+}
+
+void fanout_detach(struct cursor *c)
+{
+    struct wtopic *t = c->topic;
+
+    if (t->walk == &c->node) {
+        t->walk = c->node.next;
+    }
+    tg_list_remove(&c->node);
+    if (tg_list_empty(&t->cursors)) {
+        t->unread_since = tg_loop_now(t->fanout->loop);
+    }
+}
+
+/* ---- delivery ---- */
+
+static void mark_dirty(struct wtopic *t)
+{
+    if (tg_list_empty(&t->dirty)) {
+        tg_list_append(&t->fanout->dirty, &t->dirty);
+    } else {
+        t->walk_again = true;
+    }
+}
+
+/* Tells the readers of the first dirty topic; false: the slice is used up. */
+static bool walk_topic(struct wtopic *t, tg_usec started)
+{
+    unsigned n = 0;
+
+    if (t->walk == NULL) {
+        t->walk = t->cursors.next;
+        t->walk_again = false;
+    }
+    while (t->walk != &t->cursors) {
+        const struct cursor *c = TG_CONTAINER_OF(t->walk, struct cursor, node);
+
+        t->walk = t->walk->next;
+        stream_flush(c->stream);
+        if (++n % BEAT_EVERY_FLUSHES == 0 && tg_clock_mono_us() - started >= SLICE) {
+            return false;
+        }
+    }
+    t->walk = NULL;
+    if (!t->walk_again) {
+        tg_list_remove(&t->dirty);
+    }
+    return true;
+}
+
+static bool walk(struct tg_task *task)
+{
+    struct tg_fanout *f = TG_CONTAINER_OF(task, struct tg_fanout, walker);
+    tg_usec started = tg_clock_mono_us();
+
+    tg_count_add(&f->counts.slices, 1);
+    while (!tg_list_empty(&f->dirty)) {
+        if (!walk_topic(TG_CONTAINER_OF(f->dirty.next, struct wtopic, dirty), started)) {
+            return true;
+        }
+        if (tg_clock_mono_us() - started >= SLICE) {
+            return !tg_list_empty(&f->dirty);
+        }
+    }
+    return false;
+}
+
+static void for_all_streams(struct tg_fanout *f, void (*fn)(struct tg_stream *s))
+{
+    for (unsigned b = 0; b < N_BUCKETS; b++) {
+        for (struct tg_list *n = f->buckets[b].next; n != &f->buckets[b];) {
+            struct tg_stream *s = TG_CONTAINER_OF(n, struct tg_stream, bucket);
+
+            n = n->next;
+            fn(s);
+        }
+    }
+}
+
+/* What the rings hold is no longer whole, or belongs to another log. */
+static void restart_rings(struct tg_fanout *f)
+{
+    size_t at = 0;
+    tg_str key = TG_STR_NONE;
+    void *value = NULL;
+
+    tg_count_add(&f->counts.cuts, 1);
+    while (tg_map_next(&f->topics, &at, &key, &value)) {
+        struct wtopic *t = value;
+
+        tg_ring_restart(&t->ring, f->horizon);
+        mark_dirty(t);
+    }
+}
+
+static void on_delivery(struct tg_mail *mail, void *owner)
+{
+    struct tg_delivery *d = TG_CONTAINER_OF(mail, struct tg_delivery, mail);
+    struct tg_fanout *f = d->to;
+    bool is_other = strcmp(f->epoch.text, d->epoch.text) != 0;
+
+    (void)owner;
+    tg_count_add(&f->counts.deliveries, 1);
+    f->horizon = d->horizon;
+    f->epoch = d->epoch;
+    if (d->is_cut || is_other) {
+        restart_rings(f);
+    }
+    if (is_other) {
+        for_all_streams(f, stream_new_epoch);
+    }
+    for (size_t i = 0; i < d->n; i++) {
+        struct wtopic *t = tg_ids_find(&f->topic_ids, d->items[i].topic);
+
+        if (t != NULL && !d->is_cut) {
+            tg_ring_push(&t->ring, tg_frame_ref(d->items[i].frame));
+            mark_dirty(t);
+            tg_count_add(&f->counts.frames, 1);
+        }
+    }
+    tg_delivery_destroy(d);
+    if (!tg_list_empty(&f->dirty) && walk(&f->walker)) {
+        tg_loop_task_start(f->loop, &f->walker);
+    }
+}
+
+struct tg_delivery *tg_delivery_create(struct tg_fanout *to, size_t n)
+{
+    struct tg_delivery *d = tg_calloc(1, sizeof(*d) + n * sizeof(d->items[0]));
+
+    d->to = to;
+    return d;
+}
+
+void tg_delivery_destroy(struct tg_delivery *d)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        tg_frame_unref(d->items[i].frame);
+    }
+    free(d);
+}
+
+static void drop_delivery(struct tg_mail *mail)
+{
+    tg_delivery_destroy(TG_CONTAINER_OF(mail, struct tg_delivery, mail));
+}
+
+enum tg_rc tg_fanout_deliver(struct tg_delivery *d)
+{
+    d->mail.run = on_delivery;
+    d->mail.drop = drop_delivery;
+    return tg_loop_post(d->to->loop, &d->mail);
+}
+
+/* ---- news of topics ---- */
+
+struct news_mail {
+    struct tg_mail mail;
+    struct tg_fanout *to;
+    struct tg_topic_news news;
+    char message[];
+};
+
+static void drop_news(struct tg_mail *mail)
+{
+    free(TG_CONTAINER_OF(mail, struct news_mail, mail));
+}
+
+static void refuse_readers(struct wtopic *t, const struct tg_topic_news *news)
+{
+    t->is_known = false;
+    t->exp_sec = 0;
+    for (struct tg_list *n = t->cursors.next; n != &t->cursors;) {
+        const struct cursor *c = TG_CONTAINER_OF(n, struct cursor, node);
+
+        n = n->next;
+        stream_end(c->stream, "refused", news->rc, news->message);
+    }
+}
+
+static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_topic_news *news)
+{
+    if (news->state == TG_TOPIC_REFUSED) {
+        refuse_readers(t, news);
+        return;
+    }
+    if (news->is_new || !t->is_known) {
+        tg_ring_restart(&t->ring, news->whole_from);
+        mark_dirty(t);
+    }
+    if (news->epoch.text[0] != '\0' && f->epoch.text[0] == '\0') {
+        f->epoch = news->epoch;
+    }
+    if (strcmp(f->epoch.text, news->epoch.text) == 0 &&
+        tg_pos_cmp(news->whole_from, f->horizon) > 0) {
+        f->horizon = news->whole_from;
+    }
+    t->is_known = !news->store_down;
+    t->state = news->state;
+    t->ready_from = news->ready_from;
+    if (news->state == TG_TOPIC_JOINING && news->store_down) {
+        t->exp_sec = 0;
+    }
+    for (struct tg_list *n = t->cursors.next; n != &t->cursors;) {
+        const struct cursor *c = TG_CONTAINER_OF(n, struct cursor, node);
+
+        n = n->next;
+        stream_poke(c->stream);
+    }
+}
+
+static void on_news(struct tg_mail *mail, void *owner)
+{
+    struct news_mail *m = TG_CONTAINER_OF(mail, struct news_mail, mail);
+    struct wtopic *t = tg_ids_find(&m->to->topic_ids, m->news.topic);
+
+    (void)owner;
+    if (t != NULL) {
+        take_news(m->to, t, &m->news);
+    }
+    free(m);
+}
+
+enum tg_rc tg_fanout_tell(struct tg_fanout *f, const struct tg_topic_news *news)
+{
+    struct news_mail *m = tg_malloc(sizeof(*m) + news->message.n);
+    enum tg_rc rc = TG_OK;
+
+    *m = (struct news_mail){.mail = {.run = on_news, .drop = drop_news}, .to = f, .news = *news};
+    if (news->message.n != 0) {
+        memcpy(m->message, news->message.p, news->message.n);
+    }
+    m->news.message.p = m->message;
+    rc = tg_loop_post(f->loop, &m->mail);
+    if (rc != TG_OK) {
+        free(m);
+    }
+    return rc;
+}
+
+/* ---- heartbeats ---- */
+
+static void close_unread(struct tg_fanout *f)
+{
+    tg_usec now = tg_loop_now(f->loop);
+    size_t at = 0;
+    tg_str key = TG_STR_NONE;
+    void *value = NULL;
+
+    while (tg_map_next(&f->topics, &at, &key, &value)) {
+        struct wtopic *t = value;
+
+        if (t->unread_since != 0 && now - t->unread_since >= f->opts.topic_linger) {
+            unsubscribe(t);
+        }
+    }
+}
+
+static void on_beat(struct tg_timer *timer)
+{
+    struct tg_fanout *f = TG_CONTAINER_OF(timer, struct tg_fanout, beat);
+    struct tg_list *bucket = &f->buckets[f->bucket];
+
+    if (!tg_list_empty(bucket)) {
+        char text[TG_CURSOR_MAX + 16];
+        struct tg_buf line = {.max = sizeof(text)};
+        struct tg_frame *comment = tg_frame_raw(f->horizon, TG_STR(":\n\n"));
+        struct tg_frame *position = NULL;
+
+        /* Browsers take an id without data as the new position and raise no event. */
+        (void)tg_cursor_format(&f->epoch, f->horizon, text);
+        (void)tg_buf_printf(&line, "id: %s\n\n", text);
+        position = tg_frame_raw(f->horizon, tg_buf_view(&line));
+        for (struct tg_list *n = bucket->next; n != bucket;) {
+            struct tg_stream *s = TG_CONTAINER_OF(n, struct tg_stream, bucket);
+
+            n = n->next;
+            stream_beat(s, comment, position);
+        }
+        tg_buf_fini(&line);
+        tg_frame_unref(comment);
+        tg_frame_unref(position);
+    }
+    f->bucket = (f->bucket + 1) % N_BUCKETS;
+    if (f->bucket == 0) {
+        close_unread(f);
+    }
+    tg_loop_timer_start(f->loop, &f->beat, f->opts.heartbeat / N_BUCKETS);
+}
+
+/* ---- the end of streams ---- */
+
+static void sweep(void *arg)
+{
+    struct tg_fanout *f = arg;
+
+    f->sweep_is_due = false;
+    while (!tg_list_empty(&f->dead)) {
+        struct tg_stream *s = TG_CONTAINER_OF(f->dead.next, struct tg_stream, bucket);
+
+        tg_list_remove(&s->bucket);
+        stream_free(s);
+    }
+}
+
+void fanout_sweep_soon(struct tg_fanout *f)
+{
+    if (!f->sweep_is_due) {
+        f->sweep_is_due = true;
+        tg_loop_defer(f->loop, sweep, f);
+    }
+}
+
+static void drain_stream(struct tg_stream *s)
+{
+    stream_end(s, "drain", TG_EDRAINING, TG_STR(""));
+}
+
+void tg_fanout_drain(struct tg_fanout *f, tg_usec spread)
+{
+    TG_ON_LOOP(f->loop);
+    f->is_draining = true;
+    f->opts.ready_wait = spread; /* from here on only the spread of the reconnects */
+    for_all_streams(f, drain_stream);
+}
+
+/* ---- life ---- */
+
+static void on_store_state(enum tg_store_state state, const struct tg_epoch *epoch,
+                           struct tg_pos last, bool is_suspect, void *arg)
+{
+    struct tg_fanout *f = arg;
+
+    (void)epoch;
+    (void)last;
+    (void)is_suspect; /* the hub draws the conclusions: this handle only reads pages */
+    f->store_up = state == TG_STORE_UP;
+    if (f->store_up) {
+        stream_read_next(f);
+    }
+}
+
+enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts,
+                            struct tg_fanout **ret_fanout)
+{
+    struct tg_fanout *f = TG_NEW(struct tg_fanout);
+
+    f->loop = l;
+    f->opts = *opts;
+    f->random = tg_hash(tg_str_make((const char *)&opts->worker, sizeof(opts->worker))) | 1U;
+    tg_list_init(&f->dirty);
+    tg_list_init(&f->dead);
+    tg_list_init(&f->readers);
+    for (unsigned b = 0; b < N_BUCKETS; b++) {
+        tg_list_init(&f->buckets[b]);
+    }
+    tg_task_init(&f->walker, walk);
+    tg_timer_init(&f->beat, on_beat);
+    *ret_fanout = f;
+    return TG_OK;
+}
+
+enum tg_rc tg_fanout_start(struct tg_fanout *f)
+{
+    const struct tg_store_event_handler handler = {on_store_state, f};
+
+    TG_ON_LOOP(f->loop);
+    tg_loop_timer_start(f->loop, &f->beat, f->opts.heartbeat / N_BUCKETS);
+    return tg_store_open(f->opts.store, f->loop, &handler, &f->store);
+}
+
+static void stop_stream(struct tg_stream *s)
+{
+    stream_end(s, "stop", TG_EDRAINING, TG_STR(""));
+}
+
+void tg_fanout_stop(struct tg_fanout *f)
+{
+    TG_ON_LOOP(f->loop);
+    f->is_draining = true;
+    for_all_streams(f, stop_stream);
+    tg_loop_timer_stop(f->loop, &f->beat);
+    tg_loop_task_stop(f->loop, &f->walker);
+    if (f->store != NULL) {
+        tg_store_close(f->store);
+        f->store = NULL;
+        f->store_up = false;
+    }
+}
+
+void tg_fanout_destroy(struct tg_fanout *f)
+{
+    size_t at = 0;
+    tg_str key = TG_STR_NONE;
+    void *value = NULL;
+
+    if (f == NULL) {
+        return;
+    }
+    while (tg_map_next(&f->topics, &at, &key, &value)) {
+        struct wtopic *t = value;
+
+        tg_ring_fini(&t->ring);
+        tg_topic_fini(&t->name);
+        free(t->class_id);
+        free(t->key);
+        free(t);
+    }
+    tg_map_fini(&f->topics);
+    tg_ids_fini(&f->topic_ids);
+    tg_ids_fini(&f->stream_ids);
+    free(f);
+}
+
+const struct tg_fanout_counts *tg_fanout_counts(const struct tg_fanout *f)
+{
+    return &f->counts;
+}
+
+struct tg_loop *tg_fanout_loop(const struct tg_fanout *f)
+{
+    return f->loop;
+}
