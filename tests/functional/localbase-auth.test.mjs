@@ -7,7 +7,10 @@ import { createCaller, useLocalbase } from './lib/localbase.mjs';
 const NEW_SHAPE = { 'x-supabase-api-version': '2024-01-01' };
 
 const stack = useLocalbase();
-const call = createCaller(() => stack.url, () => stack.anon_key);
+const call = createCaller(
+  () => stack.url,
+  () => stack.anon_key,
+);
 let db;
 
 before(async () => {
@@ -21,7 +24,10 @@ async function signUp() {
 }
 
 const refresh = (token, headers = NEW_SHAPE) =>
-  call('POST', '/auth/v1/token?grant_type=refresh_token', { body: { refresh_token: token }, headers });
+  call('POST', '/auth/v1/token?grant_type=refresh_token', {
+    body: { refresh_token: token },
+    headers,
+  });
 const getUser = (token) => call('GET', '/auth/v1/user', { token, headers: NEW_SHAPE });
 
 describe('errors', () => {
@@ -46,17 +52,52 @@ describe('errors', () => {
   });
 
   for (const [name, method, path, options, status, code] of [
-    ['no bearer', 'GET', '/user', { headers: { authorization: null }, key: 'publishable' }, 403, 'bad_jwt'],
+    [
+      'no bearer',
+      'GET',
+      '/user',
+      { headers: { authorization: null }, key: 'publishable' },
+      403,
+      'bad_jwt',
+    ],
     ['garbage', 'GET', '/user', { token: 'a.b.c' }, 403, 'bad_jwt'],
     ['a key is no user', 'GET', '/user', {}, 403, 'bad_jwt'],
     ['not JSON', 'POST', '/signup', { body: '{' }, 400, 'bad_json'],
     ['not an object', 'POST', '/signup', { body: '[]' }, 400, 'bad_json'],
     ['no password', 'POST', '/signup', { body: { email: 'a@b.c' } }, 400, 'validation_failed'],
-    ['no e-mail address', 'POST', '/signup', { body: { email: 'a', password: 'abcdefg' } }, 400, 'validation_failed'],
+    [
+      'no e-mail address',
+      'POST',
+      '/signup',
+      { body: { email: 'a', password: 'abcdefg' } },
+      400,
+      'validation_failed',
+    ],
     ['unknown grant', 'POST', '/token?grant_type=x', { body: {} }, 400, 'invalid_credentials'],
-    ['short refresh token', 'POST', '/token?grant_type=refresh_token', { body: { refresh_token: 'x' } }, 400, 'validation_failed'],
-    ['unknown refresh token', 'POST', '/token?grant_type=refresh_token', { body: { refresh_token: 'abcdefghijkl' } }, 400, 'refresh_token_not_found'],
-    ['too large', 'POST', '/signup', { body: JSON.stringify({ data: { x: 'y'.repeat(1 << 20) } }) }, 413, 'request_entity_too_large'],
+    [
+      'short refresh token',
+      'POST',
+      '/token?grant_type=refresh_token',
+      { body: { refresh_token: 'x' } },
+      400,
+      'validation_failed',
+    ],
+    [
+      'unknown refresh token',
+      'POST',
+      '/token?grant_type=refresh_token',
+      { body: { refresh_token: 'abcdefghijkl' } },
+      400,
+      'refresh_token_not_found',
+    ],
+    [
+      'too large',
+      'POST',
+      '/signup',
+      { body: JSON.stringify({ data: { x: 'y'.repeat(1 << 20) } }) },
+      413,
+      'request_entity_too_large',
+    ],
   ]) {
     test(`${name}: ${status} ${code}`, async () => {
       const key = options.key === 'publishable' ? stack.publishable_key : stack.anon_key;
@@ -88,7 +129,10 @@ describe('settings and keys', () => {
     const jwk = keys.find(({ alg }) => alg === 'ES256');
     assert.equal(jwk.d, undefined);
     const exp = Math.floor(Date.now() / 1000) + 60;
-    const token = await stack.control.signJwt({ sub: stack.user1.id, role: 'authenticated', exp }, 'ES256');
+    const token = await stack.control.signJwt(
+      { sub: stack.user1.id, role: 'authenticated', exp },
+      'ES256',
+    );
     const [head, payload, signature] = token.split('.');
     const key = crypto.createPublicKey({ key: jwk, format: 'jwk' });
     const options = { key, dsaEncoding: 'ieee-p1363' };
@@ -106,7 +150,10 @@ describe('settings and keys', () => {
       const again = await call('POST', '/auth/v1/signup', { body });
       assert.deepEqual([again.status, again.json.identities], [200, []]);
       assert.notEqual(again.json.id, first.json.id);
-      const signIn = await call('POST', '/auth/v1/token?grant_type=password', { body, headers: NEW_SHAPE });
+      const signIn = await call('POST', '/auth/v1/token?grant_type=password', {
+        body,
+        headers: NEW_SHAPE,
+      });
       assert.equal(signIn.json.code, 'email_not_confirmed');
     } finally {
       await stack.control.part('auth', 'configure', { autoconfirm: true });
@@ -119,7 +166,11 @@ describe('settings and keys', () => {
     await stack.control.part('auth', 'configure', { jwt_exp: 3600 });
     assert.equal(life, 1);
     const past = Math.floor(Date.now() / 1000) - 1;
-    const old = await stack.control.signJwt({ sub: stack.user1.id, role: 'authenticated', exp: past });
+    const old = await stack.control.signJwt({
+      sub: stack.user1.id,
+      role: 'authenticated',
+      exp: past,
+    });
     assert.equal((await getUser(old)).json.code, 'bad_jwt');
     assert.equal(token.split('.').length, 3);
   });
@@ -135,7 +186,10 @@ describe('sessions', () => {
       const path = `/auth/v1/logout?scope=${scope}`;
       assert.equal((await call('POST', path, { token: mine.access_token })).status, 204);
       const seen = [await getUser(mine.access_token), await getUser(other.access_token)];
-      assert.deepEqual(seen.map(({ status }) => status), expected);
+      assert.deepEqual(
+        seen.map(({ status }) => status),
+        expected,
+      );
       const ended = seen.filter(({ status }) => status === 403);
       ended.forEach(({ json }) => assert.equal(json.code, 'session_not_found'));
     });
@@ -154,7 +208,9 @@ describe('sessions', () => {
 
   test('a banned user is refused', async () => {
     const { access_token: token, refresh_token: refreshToken, user } = await signUp();
-    await db.query("update auth.users set banned_until = now() + interval '1 hour' where id = $1", [user.id]);
+    await db.query("update auth.users set banned_until = now() + interval '1 hour' where id = $1", [
+      user.id,
+    ]);
     assert.equal((await getUser(token)).json.code, 'user_banned');
     const refused = await refresh(refreshToken);
     assert.deepEqual([refused.status, refused.json.code], [400, 'user_banned']);
@@ -162,7 +218,10 @@ describe('sessions', () => {
 
   test('a session past its end cannot be refreshed', async () => {
     const { refresh_token: token, user } = await signUp();
-    await db.query("update auth.sessions set not_after = now() - interval '1 s' where user_id = $1", [user.id]);
+    await db.query(
+      "update auth.sessions set not_after = now() - interval '1 s' where user_id = $1",
+      [user.id],
+    );
     assert.equal((await refresh(token)).json.code, 'session_expired');
   });
 
@@ -180,9 +239,14 @@ describe('sessions', () => {
 for (const version of [1, 2]) {
   describe(`refresh tokens of version ${version}`, () => {
     beforeEach(() =>
-      stack.control.part('auth', 'configure', { refresh_token_version: version, reuse_interval: 0 }));
+      stack.control.part('auth', 'configure', {
+        refresh_token_version: version,
+        reuse_interval: 0,
+      }),
+    );
     after(() =>
-      stack.control.part('auth', 'configure', { refresh_token_version: 1, reuse_interval: 10 }));
+      stack.control.part('auth', 'configure', { refresh_token_version: 1, reuse_interval: 10 }),
+    );
 
     test('the same token twice gives the same successor', async () => {
       const { refresh_token: first } = await signUp();

@@ -7,9 +7,13 @@ const WHO = '/rest/v1/rpc/whoami';
 
 describe('the hosted manner', () => {
   const stack = useLocalbase();
-  const call = createCaller(() => stack.url, () => stack.anon_key);
+  const call = createCaller(
+    () => stack.url,
+    () => stack.anon_key,
+  );
   const roleOf = async (headers) =>
-    (await call('GET', WHO, { headers: { authorization: null, apikey: null, ...headers } })).json.user;
+    (await call('GET', WHO, { headers: { authorization: null, apikey: null, ...headers } })).json
+      .user;
 
   test('every kind of key stands for its role', async () => {
     assert.equal(await roleOf({ apikey: stack.anon_key }), 'anon');
@@ -18,11 +22,16 @@ describe('the hosted manner', () => {
     assert.equal(await roleOf({ apikey: stack.secret_key }), 'service_role');
     const { publishable_key: apikey } = stack;
     assert.equal(await roleOf({ apikey, authorization: `Bearer ${apikey}` }), 'anon');
-    assert.equal(await roleOf({ apikey, authorization: `Bearer ${stack.user1.token}` }), 'authenticated');
+    assert.equal(
+      await roleOf({ apikey, authorization: `Bearer ${stack.user1.token}` }),
+      'authenticated',
+    );
   });
 
   test('no key and a wrong key are told apart', async () => {
-    const none = await call('GET', '/rest/v1/trips', { headers: { apikey: null, authorization: null } });
+    const none = await call('GET', '/rest/v1/trips', {
+      headers: { apikey: null, authorization: null },
+    });
     assert.equal(none.status, 401);
     assert.equal(none.json.message, 'No API key found in request');
     assert.match(none.json.hint, /apikey/);
@@ -64,7 +73,10 @@ describe('the hosted manner', () => {
     });
     assert.equal(response.status, 200);
     assert.equal(response.headers.get('access-control-allow-origin'), '*');
-    assert.equal(response.headers.get('access-control-allow-headers'), 'apikey, prefer, x-anything');
+    assert.equal(
+      response.headers.get('access-control-allow-headers'),
+      'apikey, prefer, x-anything',
+    );
     assert.match(response.headers.get('access-control-allow-methods'), /PATCH/);
   });
 
@@ -73,21 +85,37 @@ describe('the hosted manner', () => {
     assert.equal(headers.get('access-control-allow-origin'), '*');
   });
 
+  test('GraphQL is a function of a schema of its own', async () => {
+    const body = { query: '{ __typename }' };
+    const answer = await call('POST', '/graphql/v1', { body });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get('content-profile'), 'graphql_public');
+    assert.match(answer.json.errors[0].message, /not enabled/);
+  });
+
   test('an unknown path has no route', async () => {
     const answer = await call('GET', '/nowhere');
-    assert.deepEqual([answer.status, answer.json.message], [404, 'no Route matched with those values']);
+    assert.deepEqual(
+      [answer.status, answer.json.message],
+      [404, 'no Route matched with those values'],
+    );
   });
 
   test('requests of any size of head up to the limit pass', async () => {
     const list = Array.from({ length: 300 }, () => stack.trip1_id).join(',');
-    const { status } = await call('GET', `/rest/v1/trips?id=in.(${list})`, { token: stack.user1.token });
+    const { status } = await call('GET', `/rest/v1/trips?id=in.(${list})`, {
+      token: stack.user1.token,
+    });
     assert.equal(status, 200);
   });
 });
 
 describe('the manner of Kong', () => {
   const stack = useLocalbase({ edge: 'kong' });
-  const call = createCaller(() => stack.url, () => stack.anon_key);
+  const call = createCaller(
+    () => stack.url,
+    () => stack.anon_key,
+  );
 
   test('a lone legacy service key arrives raw and REST sees nobody', async () => {
     const headers = { authorization: null };
@@ -108,7 +136,10 @@ describe('the manner of Kong', () => {
 
 describe('the manner of Envoy', () => {
   const stack = useLocalbase({ edge: 'envoy' });
-  const call = createCaller(() => stack.url, () => stack.anon_key);
+  const call = createCaller(
+    () => stack.url,
+    () => stack.anon_key,
+  );
 
   test('its refusal is plain text', async () => {
     const wrong = await call('GET', '/rest/v1/trips', { key: 'x' });

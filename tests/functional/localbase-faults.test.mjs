@@ -6,7 +6,10 @@ import { createCaller, useLocalbase } from './lib/localbase.mjs';
 const PATH = '/rest/v1/tasks';
 
 const stack = useLocalbase();
-const call = createCaller(() => stack.url, () => stack.anon_key);
+const call = createCaller(
+  () => stack.url,
+  () => stack.anon_key,
+);
 const insert = (title) =>
   call('POST', PATH, { token: stack.user1.token, body: { trip_id: stack.trip1_id, title } });
 const count = async (title) => {
@@ -24,7 +27,10 @@ test('a route fails as often as asked', async () => {
   for (let i = 0; i < 3; i++) {
     answers.push(await call('GET', PATH));
   }
-  assert.deepEqual(answers.map(({ status }) => status), [503, 503, 200]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [503, 503, 200],
+  );
   assert.deepEqual(answers[0].json, body);
   assert.equal(answers[0].headers.get('retry-after'), '3');
 });
@@ -46,7 +52,13 @@ test('an answer can be lost before or after the work was done', async () => {
 });
 
 test('an error can be answered although the work was done', async () => {
-  await stack.control.fault({ method: 'POST', path: PATH, status: 502, when: 'after', body: 'bad' });
+  await stack.control.fault({
+    method: 'POST',
+    path: PATH,
+    status: 502,
+    when: 'after',
+    body: 'bad',
+  });
   const answer = await insert('done-but-502');
   assert.deepEqual([answer.status, answer.text], [502, 'bad']);
   assert.equal(answer.headers.get('content-range'), null);
@@ -90,7 +102,10 @@ test('what arrived is remembered as it was written', async () => {
   assert.equal(requests[0].method, 'GET');
   assert.equal(requests[0].url, '/rest/v1/trips?name=eq.a%2Fb&limit=1');
   const { rawHeaders } = requests[0];
-  assert.equal(rawHeaders[rawHeaders.findIndex((name) => name.toLowerCase() === 'x-odd-case') + 1], 'Yes');
+  assert.equal(
+    rawHeaders[rawHeaders.findIndex((name) => name.toLowerCase() === 'x-odd-case') + 1],
+    'Yes',
+  );
 });
 
 test('the control port names the switches and refuses unknown ones', async () => {

@@ -45,8 +45,18 @@ async function refusesConnections(dbUrl) {
 test('a run without a folder leaves nothing', async () => {
   const { child, ready } = await launchReady([]);
   assert.deepEqual(Object.keys(ready).sort(), [
-    'anon_key', 'control_url', 'db_url', 'jwt_secret', 'publishable_key', 'secret_key',
-    'service_key', 'trip1_id', 'trip2_id', 'url', 'user1', 'user2',
+    'anon_key',
+    'control_url',
+    'db_url',
+    'jwt_secret',
+    'publishable_key',
+    'secret_key',
+    'service_key',
+    'trip1_id',
+    'trip2_id',
+    'url',
+    'user1',
+    'user2',
   ]);
   const client = new pg.Client(ready.db_url);
   await client.connect();
@@ -76,6 +86,21 @@ test('a kept folder keeps keys, users and rows', async () => {
     assert.deepEqual(await second.child.exited, [0, null]);
   } finally {
     fs.rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test('user tokens are signed as the start asks', async () => {
+  for (const alg of ['ES256', 'RS256']) {
+    const { child, ready } = await launchReady(['--jwt-alg', alg, '--refresh-token-version', '2']);
+    const { token } = ready.user2;
+    const header = JSON.parse(Buffer.from(token.split('.')[0], 'base64url').toString('utf8'));
+    assert.equal(header.alg, alg);
+    const response = await fetch(`${ready.url}/rest/v1/trips?select=id`, {
+      headers: { apikey: ready.publishable_key, authorization: `Bearer ${token}` },
+    });
+    assert.deepEqual(await response.json(), [{ id: ready.trip2_id }]);
+    child.kill('SIGTERM');
+    assert.deepEqual(await child.exited, [0, null]);
   }
 });
 

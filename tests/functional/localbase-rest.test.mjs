@@ -5,7 +5,10 @@ import { before, describe, test } from 'node:test';
 import { createCaller, useLocalbase } from './lib/localbase.mjs';
 
 const stack = useLocalbase();
-const anyone = createCaller(() => stack.url, () => stack.anon_key);
+const anyone = createCaller(
+  () => stack.url,
+  () => stack.anon_key,
+);
 const call = (method, path, options = {}) =>
   anyone(method, `/rest/v1${path}`, { token: stack.user1.token, ...options });
 const prefer = (...values) => ({ prefer: values.join(',') });
@@ -20,7 +23,11 @@ before(async () => {
 /** Rows of one label, so that tests do not see each other's. */
 async function makeRows(n) {
   const tag = randomUUID();
-  const rows = Array.from({ length: n }, (_, i) => ({ label: `${tag.slice(0, 30)}-${i}`, big: i, tags: [tag] }));
+  const rows = Array.from({ length: n }, (_, i) => ({
+    label: `${tag.slice(0, 30)}-${i}`,
+    big: i,
+    tags: [tag],
+  }));
   const { status } = await call('POST', '/type_samples', { body: rows });
   assert.equal(status, 201);
   return `tags=cs.{${tag}}`;
@@ -55,7 +62,9 @@ describe('reads', () => {
 
   test('HEAD says what GET says, without a body', async () => {
     const mine = await makeRows(3);
-    const answer = await call('HEAD', `/type_samples?${mine}&limit=1`, { headers: prefer('count=exact') });
+    const answer = await call('HEAD', `/type_samples?${mine}&limit=1`, {
+      headers: prefer('count=exact'),
+    });
     assert.deepEqual([answer.status, answer.text], [206, '']);
     assert.equal(answer.headers.get('content-range'), '0-0/3');
     assert.equal(answer.headers.get('preference-applied'), 'count=exact');
@@ -66,6 +75,7 @@ describe('reads', () => {
     assert.equal(headers.get('content-type'), 'application/json; charset=utf-8');
     assert.equal(headers.get('content-location'), '/trips?order=id&select=id');
     assert.equal(headers.get('vary'), 'Accept, Prefer, Range');
+    assert.equal(headers.get('content-profile'), 'public');
     assert.equal(headers.get('etag'), null);
     assert.equal(headers.get('access-control-allow-origin'), '*');
   });
@@ -131,7 +141,9 @@ describe('reads', () => {
     const label = randomUUID();
     await call('POST', '/type_samples', { body: { label } });
     const headers = { accept: 'application/vnd.pgrst.array+json;nulls=stripped' };
-    const { json } = await call('GET', `/type_samples?select=label,big&label=eq.${label}`, { headers });
+    const { json } = await call('GET', `/type_samples?select=label,big&label=eq.${label}`, {
+      headers,
+    });
     assert.deepEqual(json, [{ label }]);
   });
 });
@@ -149,7 +161,10 @@ describe('writes', () => {
     const located = await call('POST', '/tasks', { body, headers });
     assert.equal(located.headers.get('location'), `/tasks?id=eq.${body.id}`);
     assert.equal(located.headers.get('preference-applied'), 'return=headers-only');
-    const full = await call('POST', '/tasks?select=title', { body: row(), headers: REPRESENTATION });
+    const full = await call('POST', '/tasks?select=title', {
+      body: row(),
+      headers: REPRESENTATION,
+    });
     assert.deepEqual(full.json, [{ title: 't' }]);
   });
 
@@ -167,10 +182,16 @@ describe('writes', () => {
 
   test('absent keys are NULL, or the default when asked', async () => {
     const headers = prefer('return=representation', 'missing=default');
-    const body = [{ trip_id: stack.trip1_id, title: 'a' }, { trip_id: stack.trip1_id, title: 'b', position: 4 }];
+    const body = [
+      { trip_id: stack.trip1_id, title: 'a' },
+      { trip_id: stack.trip1_id, title: 'b', position: 4 },
+    ];
     const path = '/tasks?columns=trip_id,title,position&select=title,position';
     const filled = await call('POST', path, { body, headers });
-    assert.deepEqual(filled.json, [{ title: 'a', position: 0 }, { title: 'b', position: 4 }]);
+    assert.deepEqual(filled.json, [
+      { title: 'a', position: 0 },
+      { title: 'b', position: 4 },
+    ]);
     const nulls = await call('POST', path, { body });
     assert.deepEqual([nulls.status, nulls.json.code], [400, '23502']);
   });
@@ -185,19 +206,29 @@ describe('writes', () => {
     assert.equal(second.headers.get('content-range'), '*/0');
     const applied = 'resolution=ignore-duplicates, return=representation, count=exact';
     assert.equal(second.headers.get('preference-applied'), applied);
-    const single = await call('POST', '/tasks?on_conflict=id', { body, headers: { ...headers, ...SINGLE } });
+    const single = await call('POST', '/tasks?on_conflict=id', {
+      body,
+      headers: { ...headers, ...SINGLE },
+    });
     assert.deepEqual([single.status, single.json.code], [406, 'PGRST116']);
   });
 
   test('a duplicate of a row that one may not see looks ignored too', async () => {
     const body = row({ trip_id: stack.trip2_id });
-    await db.query('insert into tasks (id, trip_id, title) values ($1, $2, $3)', [body.id, body.trip_id, 'x']);
+    await db.query('insert into tasks (id, trip_id, title) values ($1, $2, $3)', [
+      body.id,
+      body.trip_id,
+      'x',
+    ]);
     const mine = { ...body, trip_id: stack.trip1_id };
     const headers = prefer('resolution=ignore-duplicates', 'return=representation');
     const ignored = await call('POST', '/tasks?on_conflict=id', { body: mine, headers });
     assert.deepEqual([ignored.status, ignored.json], [201, []]);
     assert.deepEqual((await call('GET', `/tasks?id=eq.${body.id}`)).json, []);
-    const merged = await call('POST', '/tasks', { body: mine, headers: prefer('resolution=merge-duplicates') });
+    const merged = await call('POST', '/tasks', {
+      body: mine,
+      headers: prefer('resolution=merge-duplicates'),
+    });
     assert.deepEqual([merged.status, merged.json.code], [403, '42501']);
   });
 
@@ -217,10 +248,19 @@ describe('writes', () => {
     const body = row();
     await call('POST', '/tasks', { body });
     const patch = await call('PATCH', `/tasks?id=eq.${body.id}`, { body: { done: true } });
-    assert.deepEqual([patch.status, patch.text, patch.headers.get('content-range')], [204, '', '0-0/*']);
-    const none = await call('PATCH', `/tasks?id=eq.${randomUUID()}`, { body: { done: true }, headers: REPRESENTATION });
+    assert.deepEqual(
+      [patch.status, patch.text, patch.headers.get('content-range')],
+      [204, '', '0-0/*'],
+    );
+    const none = await call('PATCH', `/tasks?id=eq.${randomUUID()}`, {
+      body: { done: true },
+      headers: REPRESENTATION,
+    });
     assert.deepEqual([none.status, none.json, none.headers.get('content-range')], [200, [], '*/*']);
-    const empty = await call('PATCH', `/tasks?id=eq.${body.id}`, { body: {}, headers: REPRESENTATION });
+    const empty = await call('PATCH', `/tasks?id=eq.${body.id}`, {
+      body: {},
+      headers: REPRESENTATION,
+    });
     assert.deepEqual([empty.status, empty.json], [200, []]);
     const gone = await call('DELETE', `/tasks?id=eq.${body.id}`, { headers: REPRESENTATION });
     assert.deepEqual([gone.status, gone.json[0].done], [200, true]);
@@ -234,7 +274,8 @@ describe('writes', () => {
     const path = `/tasks?id=eq.${body.id}&updated_at=eq.${base}`;
     const headers = prefer('return=representation', 'handling=strict', 'max-affected=1');
     const tries = Array.from({ length: 8 }, (_, i) =>
-      call('PATCH', path, { body: { title: `try ${i}` }, headers }));
+      call('PATCH', path, { body: { title: `try ${i}` }, headers }),
+    );
     const answers = await Promise.all(tries);
     assert.ok(answers.every(({ status }) => status === 200));
     assert.equal(answers.filter(({ json }) => json.length === 1).length, 1);
@@ -247,7 +288,10 @@ describe('writes', () => {
     const capped = prefer('handling=strict', 'max-affected=1');
     const refused = await call('PATCH', `/tasks?${ids}`, { body: { done: true }, headers: capped });
     assert.deepEqual([refused.status, refused.json.code], [400, 'PGRST124']);
-    const single = await call('PATCH', `/tasks?${ids}`, { body: { done: true }, headers: { ...REPRESENTATION, ...SINGLE } });
+    const single = await call('PATCH', `/tasks?${ids}`, {
+      body: { done: true },
+      headers: { ...REPRESENTATION, ...SINGLE },
+    });
     assert.deepEqual([single.status, single.json.code], [406, 'PGRST116']);
     const { json } = await call('GET', `/tasks?${ids}&done=is.true`);
     assert.deepEqual(json, []);
@@ -259,7 +303,10 @@ describe('writes', () => {
     const path = `/private_notes?id=eq.${id}`;
     const made = await call('PUT', path, { body, headers: REPRESENTATION });
     assert.deepEqual([made.status, made.json], [201, [body]]);
-    const again = await call('PUT', path, { body: { ...body, note: 'second' }, headers: REPRESENTATION });
+    const again = await call('PUT', path, {
+      body: { ...body, note: 'second' },
+      headers: REPRESENTATION,
+    });
     assert.deepEqual([again.status, again.json[0].note], [200, 'second']);
     assert.equal((await call('PUT', path, { body })).status, 204);
     const other = await call('PUT', path, { body: { ...body, id: randomUUID() } });
@@ -272,12 +319,21 @@ describe('writes', () => {
 describe('functions', () => {
   test('results are scalars, objects, arrays or nothing', async () => {
     const rpc = (name, body, options = {}) => call('POST', `/rpc/${name}`, { body, ...options });
-    assert.equal((await rpc('add_numbers', '{"a":12345678901234567890.5}')).text, '12345678901234567891.5');
+    assert.equal(
+      (await rpc('add_numbers', '{"a":12345678901234567890.5}')).text,
+      '12345678901234567891.5',
+    );
     const message = await rpc('post_message', { trip: stack.trip1_id, content: 'by rpc' });
     assert.deepEqual([message.status, message.json.content], [200, 'by rpc']);
-    const list = await rpc('trip_messages?select=content&content=eq.by rpc', { trip: stack.trip1_id });
+    const list = await rpc('trip_messages?select=content&content=eq.by rpc', {
+      trip: stack.trip1_id,
+    });
     assert.deepEqual(list.json, [{ content: 'by rpc' }]);
-    const single = await rpc('trip_messages?content=eq.nothing', { trip: stack.trip1_id }, { headers: SINGLE });
+    const single = await rpc(
+      'trip_messages?content=eq.nothing',
+      { trip: stack.trip1_id },
+      { headers: SINGLE },
+    );
     assert.deepEqual([single.status, single.json.code], [406, 'PGRST116']);
     const nothing = await rpc('do_nothing', {});
     assert.deepEqual([nothing.status, nothing.text], [204, '']);
@@ -317,21 +373,60 @@ describe('functions', () => {
         return 'ok';
       end $$`);
     const answer = await call('POST', '/rpc/choose', { body: {} });
-    assert.deepEqual([answer.status, answer.headers.get('x-chosen'), answer.json], [299, 'yes', 'ok']);
+    assert.deepEqual(
+      [answer.status, answer.headers.get('x-chosen'), answer.json],
+      [299, 'yes', 'ok'],
+    );
   });
 });
 
 describe('errors', () => {
+  test('a body that is too large is refused and the connection lives on', async () => {
+    const body = `[${'{"title":"x"},'.repeat(2_500_000)}{"title":"x"}]`;
+    const answer = await call('POST', '/tasks', { body });
+    assert.equal(answer.status, 413);
+  });
+
   const raise = (state, options) =>
     call('POST', '/rpc/raise_error', { body: { state, message: 'raised' }, ...options });
 
   test('each SQLSTATE has its status', async () => {
     const table = {
-      '08006': 503, '09000': 500, '0L000': 403, '0P000': 403, 23503: 409, 23505: 409, 23502: 400,
-      23514: 400, 25006: 405, 21000: 500, 22023: 400, 22012: 400, 28000: 403, '2D000': 500,
-      40001: 500, '40P01': 500, 42501: 403, 42883: 404, '42P01': 404, '42P17': 500, 42703: 400,
-      53100: 503, 53400: 500, 54000: 500, '55P03': 500, 57014: 500, '57P01': 503, 58000: 500,
-      P0001: 400, P0002: 500, XX000: 500, '0A000': 400, '23P01': 400, PT402: 402, PT503: 503,
+      '08006': 503,
+      '09000': 500,
+      '0L000': 403,
+      '0P000': 403,
+      23503: 409,
+      23505: 409,
+      23502: 400,
+      23514: 400,
+      25006: 405,
+      21000: 500,
+      22023: 400,
+      22012: 400,
+      28000: 403,
+      '2D000': 500,
+      40001: 500,
+      '40P01': 500,
+      42501: 403,
+      42883: 404,
+      '42P01': 404,
+      '42P17': 500,
+      42703: 400,
+      53100: 503,
+      53400: 500,
+      54000: 500,
+      '55P03': 500,
+      57014: 500,
+      '57P01': 503,
+      58000: 500,
+      P0001: 400,
+      P0002: 500,
+      XX000: 500,
+      '0A000': 400,
+      '23P01': 400,
+      PT402: 402,
+      PT503: 503,
     };
     for (const [state, status] of Object.entries(table)) {
       const answer = await raise(state);
@@ -363,12 +458,17 @@ describe('errors', () => {
 
   test('tokens are refused as PostgREST words it', async () => {
     const at = (seconds) => Math.floor(Date.now() / 1000) + seconds;
-    const sign = (claims, alg) => stack.control.signJwt({ role: 'authenticated', exp: at(60), ...claims }, alg);
+    const sign = (claims, alg) =>
+      stack.control.signJwt({ role: 'authenticated', exp: at(60), ...claims }, alg);
     const parts = stack.user1.token.split('.');
     const none = [Buffer.from('{"alg":"none"}').toString('base64url'), parts[1], ''].join('.');
     const cases = [
       ['a.b', 'PGRST301', 'Expected 3 parts in JWT; got 2'],
-      [`${parts[0]}.${parts[1]}.${'A'.repeat(43)}`, 'PGRST301', 'No suitable key or wrong key type'],
+      [
+        `${parts[0]}.${parts[1]}.${'A'.repeat(43)}`,
+        'PGRST301',
+        'No suitable key or wrong key type',
+      ],
       [none, 'PGRST301', 'Wrong or unsupported encoding algorithm'],
       [await sign({ exp: at(-60) }), 'PGRST303', 'JWT expired'],
       [await sign({ nbf: at(90) }), 'PGRST303', 'JWT not yet valid'],
@@ -376,7 +476,10 @@ describe('errors', () => {
     ];
     for (const [token, code, message] of cases) {
       const answer = await call('GET', '/trips', { token });
-      assert.deepEqual([answer.status, answer.json.code, answer.json.message], [401, code, message]);
+      assert.deepEqual(
+        [answer.status, answer.json.code, answer.json.message],
+        [401, code, message],
+      );
       const challenge = `Bearer error="invalid_token", error_description="${message}"`;
       assert.equal(answer.headers.get('www-authenticate'), challenge);
     }
@@ -407,18 +510,53 @@ describe('errors', () => {
     ['bad list', 'GET', '/tasks?title=in.a', {}, 400, 'PGRST100'],
     ['bad order', 'GET', '/tasks?order=title.up', {}, 400, 'PGRST100'],
     ['bad limit', 'GET', '/tasks?limit=x', {}, 400, 'PGRST100'],
-    ['raw plus in a time', 'GET', '/tasks?created_at=gt.2026-01-01T00:00:00+00:00', {}, 400, '22007'],
+    [
+      'raw plus in a time',
+      'GET',
+      '/tasks?created_at=gt.2026-01-01T00:00:00+00:00',
+      {},
+      400,
+      '22007',
+    ],
     ['embedding', 'GET', '/tasks?select=*,trips(*)', {}, 400, 'PGRST200'],
     ['unknown key', 'POST', '/tasks', { body: { nope: 1 } }, 400, 'PGRST204'],
-    ['keys that differ', 'POST', '/tasks', { body: [{ title: 'a' }, { done: true }] }, 400, 'PGRST102'],
+    [
+      'keys that differ',
+      'POST',
+      '/tasks',
+      { body: [{ title: 'a' }, { done: true }] },
+      400,
+      'PGRST102',
+    ],
     ['no JSON', 'POST', '/tasks', { body: '{' }, 400, 'PGRST102'],
-    ['other content', 'POST', '/tasks', { body: 'x', headers: { 'content-type': 'text/plain' } }, 400, 'PGRST102'],
+    [
+      'other content',
+      'POST',
+      '/tasks',
+      { body: 'x', headers: { 'content-type': 'text/plain' } },
+      400,
+      'PGRST102',
+    ],
     ['update of everything', 'PATCH', '/tasks', { body: { done: true } }, 400, '21000'],
     ['delete of everything', 'DELETE', '/tasks', {}, 400, '21000'],
     ['other schema', 'GET', '/tasks', { headers: { 'accept-profile': 'auth' } }, 406, 'PGRST106'],
     ['other media', 'GET', '/tasks', { headers: { accept: 'text/html' } }, 406, 'PGRST107'],
-    ['unknown preference', 'GET', '/tasks', { headers: { prefer: 'handling=strict, foo' } }, 400, 'PGRST122'],
-    ['missing parent', 'POST', '/events', { body: { trip_id: randomUUID(), kind: 'x' } }, 403, '42501'],
+    [
+      'unknown preference',
+      'GET',
+      '/tasks',
+      { headers: { prefer: 'handling=strict, foo' } },
+      400,
+      'PGRST122',
+    ],
+    [
+      'missing parent',
+      'POST',
+      '/events',
+      { body: { trip_id: randomUUID(), kind: 'x' } },
+      403,
+      '42501',
+    ],
   ]) {
     test(`${name}: ${status} ${code}`, async () => {
       const answer = await call(method, path, options);
@@ -442,6 +580,9 @@ describe('errors', () => {
 
   test('OPTIONS names the methods', async () => {
     const answer = await call('OPTIONS', '/tasks');
-    assert.deepEqual([answer.status, answer.headers.get('allow')], [200, 'OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE']);
+    assert.deepEqual(
+      [answer.status, answer.headers.get('allow')],
+      [200, 'OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE'],
+    );
   });
 });

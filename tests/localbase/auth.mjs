@@ -126,7 +126,8 @@ export function createAuth(ctx) {
         throw new AuthError('anonymous_provider_disabled', 'Anonymous sign-ins are disabled');
       }
       const answer = await inTransaction(pool, async (db) =>
-        sessions.open(db, await createAnonymousUser(db, data), 'anonymous', req));
+        sessions.open(db, await createAnonymousUser(db, data), 'anonymous', req),
+      );
       return sendJson(req, res, 200, answer);
     }
     checkPassword(body.password);
@@ -298,9 +299,10 @@ export function createAuth(ctx) {
       if (!(error instanceof AuthError)) {
         ctx.log('error', 'auth_failed', { error: error.stack });
       }
-      const shown = error instanceof AuthError
-        ? error
-        : new AuthError('unexpected_failure', 'Unexpected failure, please check server logs');
+      const shown =
+        error instanceof AuthError
+          ? error
+          : new AuthError('unexpected_failure', 'Unexpected failure, please check server logs');
       sendAuthError(req, res, shown);
     }
   }

@@ -98,8 +98,16 @@ function initialise(binDir, prefix, dataDir, password) {
   ownByPostgres(passwordFile);
   try {
     run(prefix, path.join(binDir, 'initdb'), [
-      '-D', dataDir, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync',
-      '--auth=scram-sha-256', `--pwfile=${passwordFile}`,
+      '-D',
+      dataDir,
+      '-U',
+      'postgres',
+      '-E',
+      'UTF8',
+      '--locale=C.UTF-8',
+      '--no-sync',
+      '--auth=scram-sha-256',
+      `--pwfile=${passwordFile}`,
     ]);
   } finally {
     fs.rmSync(passwordFile, { force: true });

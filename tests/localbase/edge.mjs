@@ -21,7 +21,14 @@ const ROUTES = [
   { prefix: '/auth/v1/', part: 'auth', to: '/', key: true },
   { prefix: '/rest/v1/', part: 'rest', to: '/', key: true },
   { prefix: '/rest/v1', part: 'rest', to: '/', key: true, exact: true },
-  { prefix: '/graphql/v1', part: 'rest', to: '/rpc/graphql', key: true, exact: true },
+  {
+    prefix: '/graphql/v1',
+    part: 'rest',
+    to: '/rpc/graphql',
+    key: true,
+    exact: true,
+    profile: 'graphql_public',
+  },
   { prefix: '/realtime/v1/', part: 'realtime', to: '/', key: true },
   { prefix: '/storage/v1/', part: 'storage', to: '/', key: false },
   { prefix: '/functions/v1/', part: 'functions', to: '/', key: false },
@@ -131,6 +138,9 @@ function admit(ctx, req, route, path, rawQuery) {
   }
   const swapped = swapKey(config, req.headers.authorization, apikey, role);
   delete req.headers['sb-api-key'];
+  if (route.profile !== undefined) {
+    req.headers['content-profile'] = route.profile;
+  }
   if (route.part === 'functions') {
     // Functions see Authorization as it came and the swapped key beside it.
     const legacy = { anon: config.keys.anonKey, service_role: config.keys.serviceKey }[role];

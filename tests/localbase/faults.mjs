@@ -44,20 +44,22 @@ function checkFault(json) {
 /** Lets `max` body bytes of `res` out, then closes its connection. */
 function cutBody(res, max) {
   let left = max;
-  const pass = (write) => (chunk, ...rest) => {
-    if (typeof chunk === 'function' || chunk === undefined || chunk === null) {
-      return write(chunk, ...rest);
-    }
-    const bytes = Buffer.from(chunk);
-    if (bytes.length <= left) {
-      left -= bytes.length;
-      return write(chunk, ...rest);
-    }
-    res.write = () => false;
-    res.end = () => res;
-    originalWrite(bytes.subarray(0, left), () => res.destroy());
-    return false;
-  };
+  const pass =
+    (write) =>
+    (chunk, ...rest) => {
+      if (typeof chunk === 'function' || chunk === undefined || chunk === null) {
+        return write(chunk, ...rest);
+      }
+      const bytes = Buffer.from(chunk);
+      if (bytes.length <= left) {
+        left -= bytes.length;
+        return write(chunk, ...rest);
+      }
+      res.write = () => false;
+      res.end = () => res;
+      originalWrite(bytes.subarray(0, left), () => res.destroy());
+      return false;
+    };
   const originalWrite = res.write.bind(res);
   res.write = pass(originalWrite);
   res.end = pass(res.end.bind(res));
@@ -230,8 +232,7 @@ export function createFaults() {
     until,
     notify,
     release: (id) => faults.get(id)?.release(),
-    list: () =>
-      [...faults.values()].map(({ released, release, ...shown }) => shown),
+    list: () => [...faults.values()].map(({ released, release, ...shown }) => shown),
     last: () => recorded,
     clearRequests: () => records.splice(0).length,
     held: (id) => faults.get(id)?.held ?? 0,

@@ -10,18 +10,29 @@ export class HttpError extends Error {
   }
 }
 
-/** The whole request body. Throws HttpError 413 past `max`. */
-export async function readBody(req, max = MAX_BODY_BYTES) {
-  const chunks = [];
-  let size = 0;
-  for await (const chunk of req) {
-    size += chunk.length;
-    if (size > max) {
-      throw new HttpError(413, 'Request body too large');
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, size);
+/**
+ * The whole request body. Past `max` it throws HttpError 413 and lets the rest of
+ * the body run off, so that the answer still gets through.
+ */
+export function readBody(req, max = MAX_BODY_BYTES) {
+  return new Promise((resolve, reject) => {
+    const chunks = [];
+    let size = 0;
+    const onData = (chunk) => {
+      size += chunk.length;
+      if (size > max) {
+        req.off('data', onData);
+        req.resume();
+        reject(new HttpError(413, 'Request body too large'));
+        return;
+      }
+      chunks.push(chunk);
+    };
+    req.on('data', onData);
+    req.on('end', () => resolve(Buffer.concat(chunks)));
+    req.on('error', reject);
+    req.on('close', () => reject(new HttpError(400, 'Request body broke off')));
+  });
 }
 
 /** Body as JSON; an empty one is `fallback`. Throws HttpError 400 on anything else. */

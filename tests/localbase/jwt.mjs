@@ -106,7 +106,9 @@ function checkTimes(claims, skew_s, now_s) {
 
 /** Returns the claims or throws JwtError. `skew_s`: tolerated clock difference. */
 export function verifyJwt(token, keys, { skew_s = 0, now_s = Date.now() / 1000 } = {}) {
-  const parts = String(token).slice(0, MAX_TOKEN_CHARS + 1).split('.');
+  const parts = String(token)
+    .slice(0, MAX_TOKEN_CHARS + 1)
+    .split('.');
   if (token.length > MAX_TOKEN_CHARS || parts.length !== 3) {
     throw new JwtError('bad_parts', `token contains an invalid number of segments`);
   }

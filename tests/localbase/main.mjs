@@ -34,7 +34,7 @@ const DEFAULTS = {
   reuseInterval: 10,
   refreshTokenVersion: 1,
   edge: 'hosted',
-  schemas: ['public'],
+  schemas: ['public', 'graphql_public'],
   quiet: false,
 };
 
@@ -147,7 +147,10 @@ async function startAll(options, cleanups) {
   cleanups.push(...Object.values(parts).map((part) => () => part.stop()));
 
   const edge = await startEdge(ctx, parts, options.port);
-  cleanups.push(() => edge.stop(), () => ctx.faults.stop());
+  cleanups.push(
+    () => edge.stop(),
+    async () => ctx.faults.stop(),
+  );
   config.publicUrl = edge.url;
   const control = await startControl(ctx, parts, options.controlPort);
   cleanups.push(() => control.stop());
@@ -165,8 +168,14 @@ export async function startLocalbase(options = {}) {
   const cleanups = [];
   let stopping = null;
   const stopAll = async () => {
+    const failures = [];
     while (cleanups.length > 0) {
-      await cleanups.pop()();
+      await cleanups
+        .pop()()
+        .catch((error) => failures.push(error));
+    }
+    if (failures.length > 0) {
+      throw failures[0];
     }
   };
   const stop = () => (stopping ??= stopAll());
@@ -228,7 +237,10 @@ async function main() {
   process.stdout.write(`${JSON.stringify(described)}\n`);
 }
 
-if (process.argv[1] !== undefined && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+if (
+  process.argv[1] !== undefined &&
+  fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)
+) {
   main().catch((error) => {
     process.stderr.write(`localbase: ${error.message}\n`);
     process.exit(1);

@@ -42,10 +42,12 @@ function chooseSchema(schemas, req) {
 
 function cookiesOf(headers) {
   const pairs = (headers.cookie ?? '').split(';').filter((pair) => pair.includes('='));
-  return Object.fromEntries(pairs.map((pair) => {
-    const mark = pair.indexOf('=');
-    return [pair.slice(0, mark).trim(), pair.slice(mark + 1).trim()];
-  }));
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const mark = pair.indexOf('=');
+      return [pair.slice(0, mark).trim(), pair.slice(mark + 1).trim()];
+    }),
+  );
 }
 
 export function createRest(ctx) {
@@ -81,7 +83,10 @@ export function createRest(ctx) {
     }
     const names = Object.keys(settings);
     const list = names.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, true)`);
-    await client.query(`select ${list.join(', ')}`, names.flatMap((n) => [n, settings[n]]));
+    await client.query(
+      `select ${list.join(', ')}`,
+      names.flatMap((n) => [n, settings[n]]),
+    );
   }
 
   /** Runs `step(client)` as the caller. A thrown error rolls back. */
@@ -95,7 +100,10 @@ export function createRest(ctx) {
       await client.query('commit');
       return result;
     } catch (error) {
-      broken = await client.query('rollback').then(() => false, () => true);
+      broken = await client.query('rollback').then(
+        () => false,
+        () => true,
+      );
       throw error;
     } finally {
       client.release(broken);
@@ -122,7 +130,10 @@ export function createRest(ctx) {
     if (!METHODS.includes(req.method)) {
       throw new RestError(405, 'PGRST117', `Unsupported HTTP method: ${req.method}`);
     }
-    const segments = path.split('/').slice(1).map((s) => decodeURIComponent(s));
+    const segments = path
+      .split('/')
+      .slice(1)
+      .map((s) => decodeURIComponent(s));
     const isRpc = segments[0] === 'rpc' && segments.length === 2;
     if (!isRpc && segments.length !== 1) {
       throw new RestError(404, 'PGRST125', 'Invalid path specified in request URL');

@@ -29,7 +29,8 @@ export function useLocalbase(options = {}) {
   });
   before(async () => {
     const starting = startLocalbase({ quiet: true, ...options }).then((started) =>
-      Object.assign(stack, started, { control: createControl(started.control_url) }));
+      Object.assign(stack, started, { control: createControl(started.control_url) }),
+    );
     markReady(starting);
     await starting;
   });

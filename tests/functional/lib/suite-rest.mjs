@@ -14,7 +14,10 @@ export function defineRestSuite(env) {
   });
 
   async function makeTrip() {
-    const made = await client.from('trips').insert({ name: `Trip ${randomUUID()}` }).select();
+    const made = await client
+      .from('trips')
+      .insert({ name: `Trip ${randomUUID()}` })
+      .select();
     assert.equal(made.error, null);
     trip = made.data[0].id;
     return trip;
@@ -58,18 +61,28 @@ export function defineRestSuite(env) {
     const order = { ascending: true };
     const sorted = (query) => titlesOf(query.order('position', order));
     assert.deepEqual(await sorted(tasks().eq('title', 'beta')), ['beta']);
-    assert.deepEqual(await sorted(tasks().neq('title', 'beta').lt('position', 3)), ['alpha', 'gamma']);
+    assert.deepEqual(await sorted(tasks().neq('title', 'beta').lt('position', 3)), [
+      'alpha',
+      'gamma',
+    ]);
     assert.deepEqual(await sorted(tasks().gt('position', 1)), ['gamma', 'de,lta']);
-    assert.deepEqual(await sorted(tasks().gte('position', 1).lte('position', 2)), ['beta', 'gamma']);
+    assert.deepEqual(await sorted(tasks().gte('position', 1).lte('position', 2)), [
+      'beta',
+      'gamma',
+    ]);
     assert.deepEqual(await sorted(tasks().like('title', '%,%')), ['de,lta']);
     assert.deepEqual(await sorted(tasks().ilike('title', 'ALPH*')), ['alpha']);
     assert.deepEqual(await sorted(tasks().in('title', ['alpha', 'de,lta'])), ['alpha', 'de,lta']);
-    assert.deepEqual(await sorted(tasks().is('assignee_id', null).is('done', false).limit(1)), ['alpha']);
-    assert.deepEqual(await sorted(tasks().not('title', 'in', '(alpha,beta)').lt('position', 3)), ['gamma']);
-    assert.deepEqual(
-      await sorted(tasks().or('title.eq.alpha,and(position.gt.1,title.like.g*)')),
-      ['alpha', 'gamma'],
-    );
+    assert.deepEqual(await sorted(tasks().is('assignee_id', null).is('done', false).limit(1)), [
+      'alpha',
+    ]);
+    assert.deepEqual(await sorted(tasks().not('title', 'in', '(alpha,beta)').lt('position', 3)), [
+      'gamma',
+    ]);
+    assert.deepEqual(await sorted(tasks().or('title.eq.alpha,and(position.gt.1,title.like.g*)')), [
+      'alpha',
+      'gamma',
+    ]);
     assert.deepEqual(await sorted(tasks().match({ title: 'beta', position: 1 })), ['beta']);
   });
 
@@ -89,7 +102,11 @@ export function defineRestSuite(env) {
   test('update and delete touch the chosen rows', async () => {
     await makeTasks(['one', 'two']);
     const changed = await client
-      .from('tasks').update({ done: true }).eq('trip_id', trip).eq('title', 'one').select('title,done');
+      .from('tasks')
+      .update({ done: true })
+      .eq('trip_id', trip)
+      .eq('title', 'one')
+      .select('title,done');
     assert.deepEqual(changed.data, [{ title: 'one', done: true }]);
     const none = await client.from('tasks').update({ done: true }).eq('id', randomUUID()).select();
     assert.deepEqual([none.status, none.data], [200, []]);
@@ -103,10 +120,15 @@ export function defineRestSuite(env) {
     const row = { id: randomUUID(), trip_id: trip, title: 'first' };
     const made = await client.from('tasks').upsert(row).select('title').single();
     assert.deepEqual([made.status, made.data.title], [201, 'first']);
-    const merged = await client.from('tasks').upsert({ ...row, title: 'second' }).select('title');
+    const merged = await client
+      .from('tasks')
+      .upsert({ ...row, title: 'second' })
+      .select('title');
     assert.deepEqual([merged.status, merged.data], [200, [{ title: 'second' }]]);
     const ignored = await client
-      .from('tasks').upsert({ ...row, title: 'third' }, { ignoreDuplicates: true }).select('title');
+      .from('tasks')
+      .upsert({ ...row, title: 'third' }, { ignoreDuplicates: true })
+      .select('title');
     assert.deepEqual([ignored.status, ignored.data], [201, []]);
     const twice = await client.from('tasks').insert(row);
     assert.deepEqual([twice.status, twice.error.code], [409, '23505']);
@@ -126,7 +148,9 @@ export function defineRestSuite(env) {
     const { trip1_id: tripId } = env.getStack();
     const seen = await stranger.from('trips').select('id').eq('id', tripId);
     assert.deepEqual(seen.data, []);
-    const refused = await stranger.from('trip_chat_messages').insert({ trip_id: tripId, content: 'x' });
+    const refused = await stranger
+      .from('trip_chat_messages')
+      .insert({ trip_id: tripId, content: 'x' });
     assert.deepEqual([refused.status, refused.error.code], [403, '42501']);
     const nobody = env.createClient();
     assert.deepEqual((await nobody.from('trips').select('id')).data, []);
@@ -151,7 +175,9 @@ export function defineRestSuite(env) {
     const nothing = await client.rpc('do_nothing');
     assert.deepEqual([nothing.status, nothing.error, nothing.data], [204, null, null]);
     const rows = await client
-      .rpc('trip_messages', { trip: env.getStack().trip1_id }).select('content').limit(1);
+      .rpc('trip_messages', { trip: env.getStack().trip1_id })
+      .select('content')
+      .limit(1);
     assert.equal(rows.error, null);
     assert.ok(rows.data.length <= 1);
     const raised = await client.rpc('raise_error', { state: 'PT418', message: 'teapot' });
@@ -171,7 +197,8 @@ export function defineRestSuite(env) {
 
   test('values keep every digit', async () => {
     const label = randomUUID();
-    const text = `{"label":"${label}","big":9223372036854775807,` +
+    const text =
+      `{"label":"${label}","big":9223372036854775807,` +
       '"exact":1234567890123456789.000000000000000001230,"doc":{"n":1.10}}';
     const { access_token: token } = (await client.auth.getSession()).data.session;
     const response = await fetch(`${env.getUrl()}/rest/v1/type_samples?select=big,exact,doc`, {

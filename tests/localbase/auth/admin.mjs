@@ -57,7 +57,8 @@ export function adminRoute({ ctx, requireToken, readAuthJson, inTransaction }) {
       onTaken: new AuthError('email_exists', text),
     };
     const created = await inTransaction(pool, async (db) =>
-      loadUser(db, await createEmailUser(db, user)));
+      loadUser(db, await createEmailUser(db, user)),
+    );
     sendJson(req, res, 200, created);
   }
 

@@ -167,11 +167,15 @@ export function createSessions(ctx) {
       }
       await new Promise((resolve) => setTimeout(resolve, 10 + crypto.randomInt(20)));
     }
-    throw new AuthError('conflict', 'Too many concurrent token refresh requests on the same session or refresh token');
+    throw new AuthError(
+      'conflict',
+      'Too many concurrent token refresh requests on the same session or refresh token',
+    );
   }
 
   async function answer(client, session, refreshToken, headers) {
-    const update = 'update auth.sessions set refreshed_at = now(), updated_at = now() where id = $1';
+    const update =
+      'update auth.sessions set refreshed_at = now(), updated_at = now() where id = $1';
     await client.query(update, [session.id]);
     const response = await tokenResponse(client, session, refreshToken);
     const ids = { 'sb-auth-user-id': session.user_id, 'sb-auth-session-id': session.id };

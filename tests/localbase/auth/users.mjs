@@ -73,7 +73,11 @@ export function checkPassword(password) {
 }
 
 export function checkEmail(email) {
-  if (typeof email !== 'string' || email.length > 255 || !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) {
+  if (
+    typeof email !== 'string' ||
+    email.length > 255 ||
+    !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)
+  ) {
     throw new AuthError('validation_failed', 'Unable to validate email address: invalid format');
   }
   return email.toLowerCase();
@@ -103,10 +107,10 @@ export async function createEmailUser(db, user) {
   }
   const { id } = rows[0];
   const facts = { sub: id, email, email_verified: false, phone_verified: false };
-  await db.query(
-    'update auth.users set raw_user_meta_data = $2::jsonb where id = $1',
-    [id, JSON.stringify({ ...data, ...facts, email_verified: confirm })],
-  );
+  await db.query('update auth.users set raw_user_meta_data = $2::jsonb where id = $1', [
+    id,
+    JSON.stringify({ ...data, ...facts, email_verified: confirm }),
+  ]);
   await db.query(
     `insert into auth.identities (provider_id, user_id, identity_data, provider, last_sign_in_at)
      values ($1, $2, $3, 'email', now())`,

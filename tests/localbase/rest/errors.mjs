@@ -29,8 +29,25 @@ const BY_CODE = {
   '42P17': 500,
 };
 const BY_CLASS = {
-  '08': 503, '09': 500, '0L': 403, '0P': 403, 25: 500, 28: 403, '2D': 500, 38: 500, 39: 500,
-  '3B': 500, 40: 500, 53: 503, 54: 500, 55: 500, 57: 500, 58: 500, F0: 500, HV: 500, P0: 500,
+  '08': 503,
+  '09': 500,
+  '0L': 403,
+  '0P': 403,
+  25: 500,
+  28: 403,
+  '2D': 500,
+  38: 500,
+  39: 500,
+  '3B': 500,
+  40: 500,
+  53: 503,
+  54: 500,
+  55: 500,
+  57: 500,
+  58: 500,
+  F0: 500,
+  HV: 500,
+  P0: 500,
   XX: 500,
 };
 
@@ -70,10 +87,7 @@ const JWT_ERRORS = {
 
 /** Any JwtError, as REST words it. */
 export function fromJwtError(error, token) {
-  let [code, message] = JWT_ERRORS[error.code] ?? [
-    'PGRST301',
-    'No suitable key or wrong key type',
-  ];
+  let [code, message] = JWT_ERRORS[error.code] ?? ['PGRST301', 'No suitable key or wrong key type'];
   let details = null;
   if (token === '') {
     message = 'Empty JWT is sent in Authorization header';
@@ -107,7 +121,9 @@ export function toRestError(error, isAnon) {
     return new RestError(504, 'PGRST003', message);
   }
   const details = error.message;
-  return new RestError(503, 'PGRST001', 'Database client error. Retrying the connection.', { details });
+  return new RestError(503, 'PGRST001', 'Database client error. Retrying the connection.', {
+    details,
+  });
 }
 
 /** `PTnnn` errors choose the reason phrase too; only printable ASCII may go there. */

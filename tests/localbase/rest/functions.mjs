@@ -3,13 +3,7 @@ import { RestError } from './errors.mjs';
 import { appliedHeader, effectiveRange } from './prefer.mjs';
 import { parseQuery } from './query.mjs';
 import { createParams, ident, readSql, tableName } from './sql.mjs';
-import {
-  checkMaxAffected,
-  checkSingle,
-  contentRange,
-  parseBody,
-  readStatus,
-} from './tables.mjs';
+import { checkMaxAffected, checkSingle, contentRange, parseBody, readStatus } from './tables.mjs';
 
 const READS = ['GET', 'HEAD'];
 
@@ -38,7 +32,9 @@ function notFound(call, name, given) {
 function matches(fn, given) {
   const known = fn.args.map(({ name }) => name);
   const required = fn.args.filter(({ optional }) => !optional);
-  return given.every((g) => known.includes(g)) && required.every(({ name }) => given.includes(name));
+  return (
+    given.every((g) => known.includes(g)) && required.every(({ name }) => given.includes(name))
+  );
 }
 
 async function findFunction(call, name, given) {
@@ -79,9 +75,10 @@ function callSql(fn, given, json, params) {
   const target = tableName(fn);
   const values = used.map((arg) => `${ident(arg.name)} := pgrst_args.${ident(arg.name)}`);
   const types = used.map((arg) => `${ident(arg.name)} ${arg.type}`).join(', ');
-  const args = used.length === 0
-    ? ''
-    : `pgrst_args as (select * from json_to_record(${params.p(json)}::json) as _ (${types})), `;
+  const args =
+    used.length === 0
+      ? ''
+      : `pgrst_args as (select * from json_to_record(${params.p(json)}::json) as _ (${types})), `;
   const from = used.length === 0 ? '' : 'pgrst_args, lateral ';
   const call = `${target}(${values.join(', ')})`;
   const rows = fn.isRow

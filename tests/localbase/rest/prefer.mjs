@@ -14,7 +14,10 @@ const VALUES = {
 export function parsePrefer(header = '') {
   const prefer = {};
   const invalid = [];
-  for (const part of header.split(',').map((text) => text.trim()).filter((text) => text !== '')) {
+  for (const part of header
+    .split(',')
+    .map((text) => text.trim())
+    .filter((text) => text !== '')) {
     const [name, ...rest] = part.split('=');
     const value = rest.join('=');
     const isMax = name === 'max-affected' && /^\d{1,9}$/.test(value);
@@ -38,7 +41,15 @@ export function parsePrefer(header = '') {
 
 /** The Preference-Applied header for the given kinds, in the server's fixed order. */
 export function appliedHeader(prefer, kinds) {
-  const order = ['resolution', 'missing', 'return', 'count', 'handling', 'timezone', 'max-affected'];
+  const order = [
+    'resolution',
+    'missing',
+    'return',
+    'count',
+    'handling',
+    'timezone',
+    'max-affected',
+  ];
   const applied = order
     .filter((kind) => kinds.includes(kind) && prefer[kind] !== undefined)
     .map((kind) => `${kind}=${prefer[kind]}`);

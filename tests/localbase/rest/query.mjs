@@ -5,9 +5,31 @@
 import { parseError, RestError } from './errors.mjs';
 
 export const OPERATORS = new Set([
-  'eq', 'neq', 'gt', 'gte', 'lt', 'lte', 'like', 'ilike', 'match', 'imatch', 'in', 'is',
-  'isdistinct', 'cs', 'cd', 'ov', 'sl', 'sr', 'nxr', 'nxl', 'adj',
-  'fts', 'plfts', 'phfts', 'wfts',
+  'eq',
+  'neq',
+  'gt',
+  'gte',
+  'lt',
+  'lte',
+  'like',
+  'ilike',
+  'match',
+  'imatch',
+  'in',
+  'is',
+  'isdistinct',
+  'cs',
+  'cd',
+  'ov',
+  'sl',
+  'sr',
+  'nxr',
+  'nxl',
+  'adj',
+  'fts',
+  'plfts',
+  'phfts',
+  'wfts',
 ]);
 const QUANTIFIABLE = new Set(['eq', 'like', 'ilike', 'gt', 'gte', 'lt', 'lte', 'match', 'imatch']);
 const FULL_TEXT = new Set(['fts', 'plfts', 'phfts', 'wfts']);
@@ -38,7 +60,9 @@ export function splitQuery(rawQuery) {
 
 /** `a->b->>c` becomes { name: 'a', path: [{ arrow: '->', key: 'b' }, …] }. */
 export function parseColumn(text, what = 'filter') {
-  const match = /^("(?:[^"\\]|\\.)*"|[^->:.,()"]+(?:-(?!>)[^->:.,()"]+)*)((?:->>?[^->]+)*)$/.exec(text);
+  const match = /^("(?:[^"\\]|\\.)*"|[^->:.,()"]+(?:-(?!>)[^->:.,()"]+)*)((?:->>?[^->]+)*)$/.exec(
+    text,
+  );
   if (match === null) {
     throw parseError(what, text, 'expecting field name (* or [a..z0..9_$])');
   }

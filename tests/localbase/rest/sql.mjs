@@ -6,9 +6,25 @@
 import { RestError } from './errors.mjs';
 
 const BINARY = {
-  eq: '=', neq: '<>', gt: '>', gte: '>=', lt: '<', lte: '<=', like: 'like', ilike: 'ilike',
-  match: '~', imatch: '~*', isdistinct: 'is distinct from', cs: '@>', cd: '<@', ov: '&&',
-  sl: '<<', sr: '>>', nxr: '&<', nxl: '&>', adj: '-|-',
+  eq: '=',
+  neq: '<>',
+  gt: '>',
+  gte: '>=',
+  lt: '<',
+  lte: '<=',
+  like: 'like',
+  ilike: 'ilike',
+  match: '~',
+  imatch: '~*',
+  isdistinct: 'is distinct from',
+  cs: '@>',
+  cd: '<@',
+  ov: '&&',
+  sl: '<<',
+  sr: '>>',
+  nxr: '&<',
+  nxl: '&>',
+  adj: '-|-',
 };
 const FULL_TEXT = {
   fts: 'to_tsquery',
@@ -39,7 +55,9 @@ function columnSql(col, from) {
   if (col.path.length === 0) {
     return base;
   }
-  const steps = col.path.map(({ arrow, key }) => arrow + (/^-?\d+$/.test(key) ? key : literal(key)));
+  const steps = col.path.map(
+    ({ arrow, key }) => arrow + (/^-?\d+$/.test(key) ? key : literal(key)),
+  );
   return `(to_jsonb(${base})${steps.join('')})`;
 }
 
@@ -200,9 +218,8 @@ export function writeSql({ statement, table, query, media, wants, prefer }) {
   returned.push(isMerge ? `(${target}.xmax = 0) as "pgrst inserted"` : `1 as "pgrst one"`);
   const inserted = isMerge ? `(select count(*) from src where "pgrst inserted")` : 'null';
   const pairs = keys.map((name, i) => `${literal(name)}, src."pgrst key ${i}"`);
-  const location = keys.length === 0
-    ? 'null'
-    : `(select json_build_object(${pairs.join(', ')}) from src limit 1)`;
+  const location =
+    keys.length === 0 ? 'null' : `(select json_build_object(${pairs.join(', ')}) from src limit 1)`;
   // The columns that only we asked for are taken out again by naming the others.
   const shown = wants.body ? shownColumns(query.select, table) : null;
   const shownCte = shown === null ? '' : `, shown as (select ${shown} from src)`;
@@ -219,7 +236,8 @@ function shownColumns(select, table) {
 /** A read. Yields n, total and body. `source`: relation text in FROM, called `from`. */
 export function readSql({ source, from, query, range, media, exact, params, prefix = '' }) {
   const where = whereSql(query.filters, from, params);
-  const rows = `select ${selectSql(query.select, from)} from ${source}${where}` +
+  const rows =
+    `select ${selectSql(query.select, from)} from ${source}${where}` +
     `${orderSql(query.order, from)}${limitSql(range)}`;
   const total = exact ? `(select count(*) from (select 1 from ${source}${where}) c)` : 'null';
   return `with ${prefix}shown as (${rows})

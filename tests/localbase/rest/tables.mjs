@@ -2,7 +2,15 @@
 import { RestError } from './errors.mjs';
 import { appliedHeader, effectiveRange } from './prefer.mjs';
 import { parseQuery, splitQuery } from './query.mjs';
-import { createParams, deleteSql, insertSql, readSql, tableName, updateSql, writeSql } from './sql.mjs';
+import {
+  createParams,
+  deleteSql,
+  insertSql,
+  readSql,
+  tableName,
+  updateSql,
+  writeSql,
+} from './sql.mjs';
 
 const MAX_ROWS = 1000;
 
@@ -52,8 +60,9 @@ async function findTable(call, name) {
   const table = await call.catalog.find(({ tables }) => tables.get(key));
   if (table === undefined) {
     const { tables } = await call.catalog.get();
-    const like = [...tables.values()].find((t) => t.schema === call.schema &&
-      (t.name.startsWith(name) || name.startsWith(t.name)));
+    const like = [...tables.values()].find(
+      (t) => t.schema === call.schema && (t.name.startsWith(name) || name.startsWith(t.name)),
+    );
     const hint = like ? `Perhaps you meant the table '${like.schema}.${like.name}'` : null;
     const message = `Could not find the table '${key}' in the schema cache`;
     throw new RestError(404, 'PGRST205', message, { hint });
@@ -145,8 +154,7 @@ function checkPut(table, query, body) {
   const named = keys.map((f) => f.col.name).sort();
   const isWhole = keys.length === query.filters.length && table.key.length > 0;
   if (!isWhole || JSON.stringify(named) !== JSON.stringify([...table.key].sort())) {
-    const message =
-      "Filters must include all and only primary key columns with 'eq' operators";
+    const message = "Filters must include all and only primary key columns with 'eq' operators";
     throw new RestError(405, 'PGRST105', message);
   }
   const agrees = keys.every((f) => String(body.first?.[f.col.name]) === f.value);
