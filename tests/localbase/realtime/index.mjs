@@ -15,7 +15,7 @@ import { checkToken, TokenError } from './tokens.mjs';
 /* Delays are short for tests; upstream's are in the comments. */
 const DEFAULTS = {
   publication: 'supabase_realtime',
-  pollMs: 50, // 100 to 500
+  pollMs: 25, // 100 to 500
   upgradeErrorDelayMs: 50, // 2000
   joinErrorDelayMs: 50, // 5000
   subscribedDelayMs: 20, // 1000 to 4000 on a cold start
