@@ -39,16 +39,14 @@ static enum tg_rc read_text(const json_t *claims, const char *name, tg_str *ret_
     return TG_OK;
 }
 
+/* Which way a decimal goes. Down is towards zero: before 1970 all has expired anyway. */
 enum rounding { ROUND_DOWN, ROUND_UP };
 
 static int64_t whole_seconds(double t, enum rounding rounding)
 {
-    int64_t whole = (int64_t)t; /* towards zero */
+    int64_t whole = (int64_t)t;
 
-    if (rounding == ROUND_DOWN) {
-        return (double)whole > t ? whole - 1 : whole;
-    }
-    return (double)whole < t ? whole + 1 : whole;
+    return rounding == ROUND_UP && (double)whole < t ? whole + 1 : whole;
 }
 
 /* A NumericDate (RFC 7519 §2): whole or decimal. Rounded so that the token is valid for no

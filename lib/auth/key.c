@@ -167,7 +167,7 @@ static enum tg_rc load_rsa(struct tg_key *key, const json_t *jwk, struct tg_buf 
         return TG_EBADKEY;
     }
     split = material->n;
-    if (split > MAX_RSA_BITS / 8 + 1 || tg_b64url_decode(member(jwk, "e"), material) != TG_OK ||
+    if (tg_b64url_decode(member(jwk, "e"), material) != TG_OK ||
         material->n - split > MAX_EXPONENT_BYTES || material->n == split) {
         return TG_EBADKEY;
     }

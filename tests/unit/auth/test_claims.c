@@ -105,6 +105,8 @@ Test(claims, issuer_and_sub_do_not_run_together)
 {
     cr_assert(!is_same_user("{\"iss\":\"ab\",\"sub\":\"c\",\"exp\":1790000001}",
                             "{\"iss\":\"a\",\"sub\":\"bc\",\"exp\":1790000001}"));
+    cr_assert(!is_same_user("{\"iss\":\"a:\",\"sub\":\"b\",\"exp\":1790000001}",
+                            "{\"iss\":\"a\",\"sub\":\":b\",\"exp\":1790000001}"));
     cr_assert(!is_same_user("{\"iss\":\"a\",\"sub\":\"u\",\"exp\":1790000001}",
                             "{\"iss\":\"b\",\"sub\":\"u\",\"exp\":1790000001}"));
     cr_assert(is_same_user(BASE, HEAD "\"exp\":1790000009,\"x\":1}"));

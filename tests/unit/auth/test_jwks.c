@@ -120,6 +120,35 @@ Test(jwks, skips_a_weak_rsa_key)
     EVP_PKEY_free(key);
 }
 
+Test(jwks, skips_an_rsa_modulus_that_is_none)
+{
+    struct tg_buf jwk;
+    char *even = tg_calloc(342 + 1, 1);
+
+    /* 256 bytes, the first 0x80 and the rest zero */
+    memset(even, 'A', 342);
+    even[0] = 'g';
+    tg_buf_init(&jwk, 1000);
+    tg_buf_printf(&jwk, "{\"kty\":\"RSA\",\"kid\":\"k\",\"e\":\"AQAB\",\"n\":\"%s\"}", even);
+    assert_skipped(tg_buf_cstr(&jwk));
+    tg_buf_fini(&jwk);
+    free(even);
+}
+
+Test(jwks, skips_an_oversized_rsa_key)
+{
+    struct tg_buf jwk;
+    char *big = tg_calloc(1368 + 1, 1);
+
+    /* 1,026 bytes, the last one odd */
+    memset(big, '_', 1368);
+    tg_buf_init(&jwk, 2000);
+    tg_buf_printf(&jwk, "{\"kty\":\"RSA\",\"kid\":\"k\",\"e\":\"AQAB\",\"n\":\"%s\"}", big);
+    assert_skipped(tg_buf_cstr(&jwk));
+    tg_buf_fini(&jwk);
+    free(big);
+}
+
 Test(jwks, takes_a_key_without_alg_for_its_usual_one)
 {
     EVP_PKEY *ec = mint_ec("P-384");

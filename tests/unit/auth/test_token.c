@@ -517,3 +517,23 @@ Test(token, is_proven_apart_from_what_a_route_asks)
     free(text);
     tg_keys_unref(keys);
 }
+
+Test(token, of_two_or_four_parts_is_not_even_opened)
+{
+    static const char *const texts[] = {"", ".", "..", "...", "e30", "e30.e30", "e30.e30."};
+    struct tg_keys *keys = mint_keys(NULL, NULL, TG_ALG_NONE);
+    char *good = mint_hs("{}");
+    struct tg_buf four;
+    struct tg_token_parts parts;
+
+    tg_buf_init(&four, 1000);
+    tg_buf_printf(&four, "%s.e30", good);
+    cr_assert_eq(tg_token_open(keys, tg_str_of(good), &parts), TG_OK);
+    cr_assert_eq(tg_token_open(keys, tg_buf_view(&four), &parts), TG_EBADTOKEN);
+    for (size_t i = 0; i < TG_ARRAY_LEN(texts); i++) {
+        cr_assert_eq(tg_token_open(keys, tg_str_of(texts[i]), &parts), TG_EBADTOKEN);
+    }
+    tg_buf_fini(&four);
+    free(good);
+    tg_keys_unref(keys);
+}
