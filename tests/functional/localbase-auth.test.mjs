@@ -141,6 +141,34 @@ describe('settings and keys', () => {
     assert.equal((await getUser(token)).json.id, stack.user1.id);
   });
 
+  test('a rotated key stays published until it is forgotten', async () => {
+    const exp = Math.floor(Date.now() / 1000) + 60;
+    const claims = { sub: stack.user1.id, role: 'authenticated', exp };
+    const kids = async () =>
+      (await call('GET', '/auth/v1/.well-known/jwks.json')).json.keys.map(({ kid }) => kid);
+    const old = await stack.control.signJwt(claims, 'ES256');
+    const before = await kids();
+    const kid = await stack.control.rotateKey('ES256');
+    const during = await kids();
+    assert.deepEqual(new Set(during), new Set([...before, kid]));
+    const fresh = await stack.control.signJwt(claims, 'ES256');
+    for (const token of [old, fresh]) {
+      assert.equal((await getUser(token)).status, 200);
+    }
+    await stack.control.forgetKeys();
+    assert.equal((await kids()).length, before.length);
+    assert.equal((await getUser(old)).json.code, 'bad_jwt');
+    assert.equal((await getUser(fresh)).status, 200);
+  });
+
+  test('the algorithm of new tokens can be changed', async () => {
+    await stack.control.part('auth', 'configure', { jwt_alg: 'ES256' });
+    const { access_token: token } = await signUp();
+    await stack.control.part('auth', 'configure', { jwt_alg: 'HS256' });
+    assert.match(Buffer.from(token.split('.')[0], 'base64url').toString(), /"alg":"ES256"/);
+    assert.equal((await getUser(token)).status, 200);
+  });
+
   test('without autoconfirm a sign-up gives a user and no session', async () => {
     await stack.control.part('auth', 'configure', { autoconfirm: false });
     try {

@@ -366,7 +366,7 @@ describe('functions', () => {
   });
 
   test('a function chooses status and headers', async () => {
-    await db.query(`create or replace function public.choose() returns text language plpgsql volatile as $$
+    await db.query(`create function public.choose() returns text language plpgsql volatile as $$
       begin
         perform set_config('response.status', '299', true);
         perform set_config('response.headers', '[{"X-Chosen": "yes"}]', true);
@@ -445,7 +445,7 @@ describe('errors', () => {
   });
 
   test('the PGRST state says everything itself', async () => {
-    await db.query(`create or replace function public.teapot() returns void language plpgsql volatile as $$
+    await db.query(`create function public.teapot() returns void language plpgsql volatile as $$
       begin
         raise sqlstate 'PGRST' using
           message = '{"code":"tea","message":"short","details":"and","hint":"stout"}',
@@ -505,6 +505,9 @@ describe('errors', () => {
     ['unknown table', 'GET', '/tasksx', {}, 404, 'PGRST205'],
     ['deeper path', 'GET', '/tasks/1', {}, 404, 'PGRST125'],
     ['unknown filter column', 'GET', '/tasks?nope=eq.1', {}, 400, '42703'],
+    ['bad escape in the path', 'GET', '/%zz', {}, 404, 'PGRST125'],
+    ['bad escape in the query', 'GET', '/tasks?title=eq.%zz', {}, 400, 'PGRST100'],
+    ['NUL in a name', 'GET', '/tasks?ti%00tle=eq.x', {}, 400, 'PGRST100'],
     ['bad operator', 'GET', '/tasks?title=is_like.x', {}, 400, 'PGRST100'],
     ['bad logic', 'GET', '/tasks?or=(a.eq.1', {}, 400, 'PGRST100'],
     ['bad list', 'GET', '/tasks?title=in.a', {}, 400, 'PGRST100'],

@@ -16,6 +16,7 @@ import { HttpError, queryParam, readBody, sendJson, sendText } from './http.mjs'
 
 const VERSION = 'v2.196.0';
 const MAX_AUTH_BODY_BYTES = 1024 * 1024;
+const SIGNING_ALGS = ['HS256', 'ES256', 'RS256'];
 const SCOPES = ['global', 'local', 'others'];
 
 async function readAuthJson(req) {
@@ -316,6 +317,8 @@ export function createAuth(ctx) {
         config.jwtExp = value;
       } else if (name === 'reuse_interval' && Number.isFinite(value) && value >= 0) {
         config.reuseInterval = value;
+      } else if (name === 'jwt_alg' && SIGNING_ALGS.includes(value)) {
+        config.jwtAlg = value;
       } else if (name === 'refresh_token_version' && (value === 1 || value === 2)) {
         config.refreshTokenVersion = value;
       } else {

@@ -7,10 +7,13 @@
 //   GET    /requests?path=&method=&after=&min=&timeout_ms=   waits until `min` are there
 //   DELETE /requests
 //   POST   /jwt/sign {claims, alg?}   any token, signed by the project's key -> {token}
+//   POST   /jwt/rotate {alg}          a new ES256 or RS256 key; the old one stays in JWKS -> {kid}
+//   POST   /jwt/forget                takes the rotated keys out of JWKS
 //   POST   /<part>/<switch> {…}       e.g. /realtime/drop
 import http from 'node:http';
 import { once } from 'node:events';
 import { HttpError, readJson, sendJson } from './http.mjs';
+import { signingKey } from './keys.mjs';
 
 const DEFAULT_WAIT_MS = 5000;
 
@@ -63,6 +66,20 @@ async function requestRoute(ctx, method, params) {
   return { last: ctx.faults.last(), requests: ctx.faults.requests(query) };
 }
 
+function jwtRoute(ctx, verb, json) {
+  switch (verb) {
+    case 'sign':
+      return { token: ctx.jwt.sign(json.claims ?? {}, { alg: json.alg }) };
+    case 'rotate':
+      return { kid: ctx.jwt.rotate(json.alg ?? 'ES256', signingKey) };
+    case 'forget':
+      ctx.jwt.forget();
+      return {};
+    default:
+      throw new HttpError(404, 'no such token route');
+  }
+}
+
 async function route(ctx, parts, req) {
   const url = new URL(req.url, 'http://control');
   const [first = '', second, third] = url.pathname.split('/').slice(1);
@@ -73,8 +90,8 @@ async function route(ctx, parts, req) {
   if (first === 'requests') {
     return requestRoute(ctx, req.method, url.searchParams);
   }
-  if (first === 'jwt' && second === 'sign' && req.method === 'POST') {
-    return { token: ctx.jwt.sign(json.claims ?? {}, { alg: json.alg }) };
+  if (first === 'jwt' && req.method === 'POST') {
+    return jwtRoute(ctx, second, json);
   }
   if (first === '') {
     const entries = Object.entries(parts).map(([n, p]) => [n, Object.keys(p.control ?? {})]);

@@ -6,6 +6,7 @@
 import crypto from 'node:crypto';
 
 const MAX_TOKEN_CHARS = 16_384;
+const MAX_PREVIOUS_KEYS = 8;
 
 /** A refused token: `code` is bad_jwt, bad_signature, bad_alg, expired or not_yet. */
 export class JwtError extends Error {
@@ -72,11 +73,16 @@ function checkPublic(input, signature, jwk) {
   return crypto.verify('sha256', Buffer.from(input), options, Buffer.from(signature, 'base64url'));
 }
 
+/** The asymmetric keys that count: the current ones, then those rotated away. */
+function published(keys) {
+  return [keys.es256, keys.rs256, ...(keys.previous ?? [])];
+}
+
 function checkSignature(header, input, signature, keys) {
   if (!['HS256', 'ES256', 'RS256'].includes(header.alg)) {
     throw new JwtError('bad_alg', 'Wrong or unsupported encoding algorithm');
   }
-  const named = [keys.es256, keys.rs256].find((jwk) => jwk.kid === header.kid);
+  const named = published(keys).find((jwk) => jwk.kid === header.kid);
   let good = false;
   if (header.kid !== undefined) {
     good = named !== undefined && named.alg === header.alg && checkPublic(input, signature, named);
@@ -119,21 +125,43 @@ export function verifyJwt(token, keys, { skew_s = 0, now_s = Date.now() / 1000 }
   return claims;
 }
 
-/** The pair that goes into `ctx.jwt`: tokens are signed with `config.jwtAlg`. */
+/**
+ * What goes into `ctx.jwt`. Tokens are signed with `alg` unless sign() is told
+ * another. rotate() puts a new key in the place of one that stays published;
+ * forget() unpublishes what was rotated away.
+ */
 export function createJwt(keys, alg) {
-  const chosen = { HS256: { secret: keys.jwtSecret }, ES256: keys.es256, RS256: keys.rs256 };
-  const keyFor = (name) => {
-    if (!Object.hasOwn(chosen, name)) {
+  const slots = { ES256: 'es256', RS256: 'rs256' };
+
+  function keyFor(name) {
+    if (name === 'HS256') {
+      return { alg: name, secret: keys.jwtSecret };
+    }
+    if (!Object.hasOwn(slots, name)) {
       throw new Error(`unknown signing algorithm ${name}`);
     }
-    return name === 'HS256'
-      ? { alg: name, secret: keys.jwtSecret }
-      : { alg: name, jwk: chosen[name], kid: chosen[name].kid };
-  };
+    const jwk = keys[slots[name]];
+    return { alg: name, jwk, kid: jwk.kid };
+  }
+
+  function rotate(name, makeKey) {
+    const { jwk } = keyFor(name);
+    if (jwk === undefined) {
+      throw new Error('only ES256 and RS256 keys rotate');
+    }
+    keys.previous = [jwk, ...(keys.previous ?? [])].slice(0, MAX_PREVIOUS_KEYS);
+    keys[slots[name]] = makeKey(name);
+    return keys[slots[name]].kid;
+  }
+
   keyFor(alg);
   return {
     sign: (claims, options = {}) => signJwt(claims, keyFor(options.alg ?? alg)),
     verify: (token, options) => verifyJwt(token, keys, options),
-    jwks: () => ({ keys: [publicJwk(keys.es256), publicJwk(keys.rs256)] }),
+    jwks: () => ({ keys: published(keys).map(publicJwk) }),
+    rotate,
+    forget: () => {
+      keys.previous = [];
+    },
   };
 }

@@ -6,7 +6,8 @@ import { signJwt } from './jwt.mjs';
 
 const KEY_LIFE_S = 10 * 365 * 24 * 3600;
 
-function signingKey(alg) {
+/** A new private JWK with a kid of its own. */
+export function signingKey(alg) {
   const { privateKey } =
     alg === 'ES256'
       ? crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' })

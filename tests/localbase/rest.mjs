@@ -30,6 +30,24 @@ function authenticate(ctx, info) {
   }
 }
 
+/** `/table` or `/rpc/name`, decoded; anything else is refused. */
+function pathSegments(path) {
+  const invalid = new RestError(404, 'PGRST125', 'Invalid path specified in request URL');
+  let segments;
+  try {
+    segments = path
+      .split('/')
+      .slice(1)
+      .map((segment) => decodeURIComponent(segment));
+  } catch {
+    throw invalid;
+  }
+  if (segments.length !== 1 && !(segments.length === 2 && segments[0] === 'rpc')) {
+    throw invalid;
+  }
+  return segments;
+}
+
 function chooseSchema(schemas, req) {
   const header = READS.includes(req.method) ? 'accept-profile' : 'content-profile';
   const schema = req.headers[header] ?? schemas[0];
@@ -130,14 +148,8 @@ export function createRest(ctx) {
     if (!METHODS.includes(req.method)) {
       throw new RestError(405, 'PGRST117', `Unsupported HTTP method: ${req.method}`);
     }
-    const segments = path
-      .split('/')
-      .slice(1)
-      .map((s) => decodeURIComponent(s));
+    const segments = pathSegments(path);
     const isRpc = segments[0] === 'rpc' && segments.length === 2;
-    if (!isRpc && segments.length !== 1) {
-      throw new RestError(404, 'PGRST125', 'Invalid path specified in request URL');
-    }
     call.schema = chooseSchema(schemas, req);
     call.prefer = parsePrefer(req.headers.prefer);
     call.media = parseAccept(req.headers.accept);

@@ -73,6 +73,9 @@ export function createControl(controlUrl) {
       (await call('GET', `/requests?${new URLSearchParams(query)}`)).requests,
     clearRequests: () => call('DELETE', '/requests'),
     signJwt: async (claims, alg) => (await call('POST', '/jwt/sign', { claims, alg })).token,
+    /** A new key of `alg` signs from now on; the kid. The old one stays published. */
+    rotateKey: async (alg = 'ES256') => (await call('POST', '/jwt/rotate', { alg })).kid,
+    forgetKeys: () => call('POST', '/jwt/forget', {}),
     /** A part's own switch, e.g. part('auth', 'configure', { jwt_exp: 2 }). */
     part: (name, command, json = {}) => call('POST', `/${name}/${command}`, json),
   };

@@ -212,7 +212,8 @@ export function defineRestSuite(env) {
       },
     });
     const expected =
-      '[{"big":9223372036854775807,"exact":1234567890123456789.000000000000000001230,"doc":{"n": 1.10}}]';
+      '[{"big":9223372036854775807,"exact":1234567890123456789.000000000000000001230,' +
+      '"doc":{"n": 1.10}}]';
     assert.equal(await response.text(), expected);
   });
 

@@ -73,7 +73,7 @@ export function createSessions(ctx) {
   function accessToken(user, session) {
     const now = Math.floor(Date.now() / 1000);
     const at = Math.floor(session.created_at.getTime() / 1000);
-    return ctx.jwt.sign({
+    const claims = {
       iss: `${config.publicUrl}/auth/v1`,
       sub: user.id,
       aud: user.aud,
@@ -88,7 +88,8 @@ export function createSessions(ctx) {
       amr: [{ method: session.method, timestamp: at }],
       session_id: session.id,
       is_anonymous: user.is_anonymous,
-    });
+    };
+    return ctx.jwt.sign(claims, { alg: config.jwtAlg });
   }
 
   async function tokenResponse(db, session, refreshToken) {

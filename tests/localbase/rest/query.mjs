@@ -38,11 +38,17 @@ const MAX_DEPTH = 20;
 const MAX_NODES = 2000;
 
 function decode(text) {
+  let decoded;
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '));
+    decoded = decodeURIComponent(text.replaceAll('+', ' '));
   } catch {
     throw parseError('query', text, 'invalid percent-encoding');
   }
+  // A NUL would end the SQL text early.
+  if (decoded.includes('\0')) {
+    throw parseError('query', text, 'unexpected NUL');
+  }
+  return decoded;
 }
 
 /** [[name, value]] in the order of the raw query. */
@@ -91,7 +97,8 @@ function parseList(text, whole) {
 function makeFilter(col, expression, whole) {
   const match = /^(not\.)?([a-z]+)(?:\(([^()]*)\))?\.([\s\S]*)$/.exec(expression);
   if (match === null || !OPERATORS.has(match[2])) {
-    const details = `unexpected "${expression.slice(0, 1)}" expecting "not" or operator (eq, gt, ...)`;
+    const first = expression.slice(0, 1);
+    const details = `unexpected "${first}" expecting "not" or operator (eq, gt, ...)`;
     throw parseError('filter', whole, details);
   }
   const [, not, op, argument, text] = match;
@@ -211,7 +218,9 @@ function parseSelectItem(text) {
   if (text === '*') {
     return { star: true };
   }
-  const match = /^(?:([^:()]+):(?!:))?([^:()]+)(?:::([A-Za-z0-9_ []+\]?))?$/.exec(text);
+  const match = /^(?:([^:()]+):(?!:))?([^:()]+)(?:::([A-Za-z_][A-Za-z0-9_ ]*(?:\[\])?))?$/.exec(
+    text,
+  );
   if (match === null) {
     throw parseError('select parameter', text, 'unexpected end of input or character');
   }

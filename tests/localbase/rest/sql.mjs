@@ -155,7 +155,8 @@ function bodyRows(table, names, { isArray, defaults, json }) {
     const pairs = withDefaults.map(({ name, fallback }) => `${literal(name)}, ${fallback}`);
     const each = isArray ? `jsonb_array_elements(${json}::jsonb)` : `(select ${json}::jsonb)`;
     const from = `${each} as elem (value)`;
-    const filled = `(select jsonb_agg(jsonb_build_object(${pairs.join(', ')}) || elem.value) from ${from})`;
+    const merged = `jsonb_build_object(${pairs.join(', ')}) || elem.value`;
+    const filled = `(select jsonb_agg(${merged}) from ${from})`;
     return { list, rows: `select ${list} from jsonb_to_recordset(${filled}) as _ (${types})` };
   }
   const expand = isArray ? 'json_to_recordset' : 'json_to_record';
@@ -194,7 +195,8 @@ export function updateSql({ table, query, body, params }) {
   const { rows } = bodyRows(table, body.names, { isArray: body.isArray, json });
   const sets = body.names.map((name) => `${ident(name)} = pgrst_body.${ident(name)}`).join(', ');
   const one = `${rows}${body.isArray ? ' limit 1' : ''}`;
-  return `update ${target} set ${sets} from (${one}) pgrst_body${whereSql(query.filters, target, params)}`;
+  const where = whereSql(query.filters, target, params);
+  return `update ${target} set ${sets} from (${one}) pgrst_body${where}`;
 }
 
 export function deleteSql({ table, query, params }) {
