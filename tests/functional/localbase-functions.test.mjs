@@ -1,19 +1,15 @@
-// localbase-functions.test.mjs - Functions of the stand-in: the suite, and the awkward answers.
+// localbase-functions.test.mjs - Functions of the stand-in: the awkward answers.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
 import { once } from 'node:events';
-import { after, test } from 'node:test';
-import { startLocalbase } from '../localbase/main.mjs';
-import { defineFunctionsSuite } from './lib/suite-functions.mjs';
+import { test } from 'node:test';
+import { useLocalbase } from './lib/localbase.mjs';
 
-const stack = startLocalbase({ quiet: true });
-after(async () => (await stack).stop());
-
-defineFunctionsSuite({ name: 'localbase', getContext: () => stack });
+const ctx = useLocalbase();
 
 async function call(path, { body, ...options } = {}) {
-  const req = http.request(`${(await stack).url}/functions/v1/${path}`, options);
+  const req = http.request(`${ctx.url}/functions/v1/${path}`, options);
   const interim = [];
   req.on('information', ({ statusCode }) => interim.push(statusCode));
   req.end(body);
@@ -32,7 +28,7 @@ async function call(path, { body, ...options } = {}) {
 
 /** The answer as bytes; the request is written as it stands. */
 async function rawCall(text) {
-  const socket = net.connect(Number(new URL((await stack).url).port), '127.0.0.1');
+  const socket = net.connect(Number(new URL(ctx.url).port), '127.0.0.1');
   socket.write(text);
   const chunks = await socket.toArray();
   return Buffer.concat(chunks).toString('latin1');
@@ -40,7 +36,8 @@ async function rawCall(text) {
 
 test('echo keeps target, header order, case and repetition', async () => {
   const raw = await rawCall(
-    'POST /functions/v1/echo/a%2Fb?x=1&x=%20 HTTP/1.1\r\nHost: h\r\nX-B: 1\r\nx-a: 2\r\nX-B: 3\r\n' +
+    'POST /functions/v1/echo/a%2Fb?x=1&x=%20 HTTP/1.1\r\nHost: h\r\n' +
+      'X-B: 1\r\nx-a: 2\r\nX-B: 3\r\n' +
       'X-Empty:\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
   );
   const seen = JSON.parse(raw.slice(raw.indexOf('\r\n\r\n') + 4));
@@ -60,7 +57,8 @@ test('echo keeps target, header order, case and repetition', async () => {
 
 test('status gives any reason phrase, the empty one too', async () => {
   const custom = await rawCall(
-    'GET /functions/v1/status/402?reason=boom%20it HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n',
+    'GET /functions/v1/status/402?reason=boom%20it HTTP/1.1\r\nHost: h\r\n' +
+      'Connection: close\r\n\r\n',
   );
   assert.match(custom, /^HTTP\/1\.1 402 boom it\r\n/);
   const empty = await rawCall(
@@ -116,7 +114,8 @@ test('die breaks off in mid-body, before the last chunk, and before the head', a
 
 test('early answers although the body never comes', async () => {
   const raw = await rawCall(
-    'POST /functions/v1/early?status=413&close=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n',
+    'POST /functions/v1/early?status=413&close=1 HTTP/1.1\r\nHost: h\r\n' +
+      'Content-Length: 1000\r\n\r\n',
   );
   assert.match(raw, /^HTTP\/1\.1 413 /);
 });

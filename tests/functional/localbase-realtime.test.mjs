@@ -1,30 +1,19 @@
-// localbase-realtime.test.mjs - postgres_changes of the stand-in: the suite, and the frames.
+// localbase-realtime.test.mjs - postgres_changes of the stand-in, frame by frame.
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import pg from 'pg';
-import { startLocalbase } from '../localbase/main.mjs';
+import { useLocalbase } from './lib/localbase.mjs';
 import { RawRealtime } from './lib/raw-realtime.mjs';
-import { defineRealtimeSuite } from './lib/suite-realtime.mjs';
 
-const stack = startLocalbase({ quiet: true });
-let ctx;
-let db;
+const ctx = useLocalbase();
 const open = [];
+let db;
 
 before(async () => {
-  ctx = await stack;
-  db = new pg.Client(ctx.db_url);
-  await db.connect();
+  db = await ctx.connect();
 });
 
-after(async () => {
-  await Promise.all(open.map((socket) => socket.close()));
-  await db?.end();
-  await (await stack).stop();
-});
-
-defineRealtimeSuite({ name: 'localbase', getContext: () => stack });
+after(() => Promise.all(open.map((socket) => socket.close())));
 
 async function connect(options) {
   const socket = await RawRealtime.open(ctx.url, ctx.anon_key, options);
@@ -32,14 +21,7 @@ async function connect(options) {
   return socket;
 }
 
-async function control(name, json = {}) {
-  const response = await fetch(`${ctx.control_url}/realtime/${name}`, {
-    method: 'POST',
-    body: JSON.stringify(json),
-  });
-  assert.equal(response.status, 200);
-  return response.json();
-}
+const control = (name, json) => ctx.control.part('realtime', name, json);
 
 const table = (name, more = {}) => ({ event: '*', schema: 'public', table: name, ...more });
 

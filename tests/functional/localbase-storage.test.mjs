@@ -1,20 +1,15 @@
-// localbase-storage.test.mjs - Storage of the stand-in: the suite, and what the SDK does not show.
+// localbase-storage.test.mjs - Storage of the stand-in: what the SDK does not show.
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import http from 'node:http';
 import { once } from 'node:events';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { MAX_SYNTHETIC_BYTES, syntheticSha256, syntheticStream } from '../localbase/bytes.mjs';
-import { startLocalbase } from '../localbase/main.mjs';
-import { defineStorageSuite } from './lib/suite-storage.mjs';
+import { useLocalbase } from './lib/localbase.mjs';
 
-const stack = startLocalbase({ quiet: true });
-after(async () => (await stack).stop());
-
-defineStorageSuite({ name: 'localbase', getContext: () => stack });
+const ctx = useLocalbase();
 
 async function storage(path, options = {}, token = 'user') {
-  const ctx = await stack;
   const authorization = token === 'user' ? `Bearer ${ctx.user1.token}` : token;
   const headers = { ...(authorization === null ? {} : { authorization }), ...options.headers };
   return fetch(`${ctx.url}/storage/v1${path}`, { ...options, headers });
@@ -72,10 +67,38 @@ test('errors are HTTP 400 with the real status as a string', async () => {
   assert.equal((await hidden.json()).error, 'Bucket not found');
 });
 
+test('buckets: made, limited, emptied and dropped by the service role only', async () => {
+  const bucket = `b-${crypto.randomUUID()}`;
+  const asService = (path, method, json) =>
+    storage(path, { method, body: json && JSON.stringify(json) }, `Bearer ${ctx.service_key}`);
+  const limits = { file_size_limit: 5, allowed_mime_types: ['text/plain'] };
+  const user = await storage('/bucket', { method: 'POST', body: `{"name":"${bucket}"}` });
+  assert.equal((await user.json()).statusCode, '403');
+  const made = await asService('/bucket', 'POST', { name: bucket, public: true, ...limits });
+  assert.deepEqual(await made.json(), { name: bucket });
+  const twice = await asService('/bucket', 'POST', { name: bucket });
+  assert.equal((await twice.json()).statusCode, '409');
+  const put = (name, body, type) =>
+    storage(
+      `/object/${bucket}/${name}`,
+      { method: 'POST', body, headers: { 'content-type': type } },
+      `Bearer ${ctx.service_key}`,
+    );
+  assert.equal((await put('a', 'four', 'text/plain')).status, 200);
+  assert.equal((await (await put('b', 'too long', 'text/plain')).json()).statusCode, '413');
+  assert.equal((await (await put('c', '{}', 'application/json')).json()).statusCode, '415');
+  const full = await asService(`/bucket/${bucket}`, 'DELETE');
+  assert.equal((await full.json()).statusCode, '409');
+  assert.equal((await asService(`/bucket/${bucket}/empty`, 'POST', {})).status, 200);
+  assert.equal((await asService(`/bucket/${bucket}`, 'DELETE')).status, 200);
+  const gone = await asService(`/bucket/${bucket}`, 'GET');
+  assert.equal((await gone.json()).error, 'Bucket not found');
+});
+
 test('TUS: create, patch in pieces, look at the offset, read the object', async () => {
   const name = crypto.randomUUID();
   const location = await createUpload(name, 10);
-  assert.ok(location.startsWith(`${(await stack).url}/storage/v1/upload/resumable/`));
+  assert.ok(location.startsWith(`${ctx.url}/storage/v1/upload/resumable/`));
   const first = await patch(location, 0, 'hello');
   assert.equal(first.status, 204);
   assert.equal(first.headers.get('upload-offset'), '5');
@@ -104,7 +127,6 @@ test('TUS: Location follows X-Forwarded-Host and -Proto', async () => {
 });
 
 test('TUS: what arrived before a break stays and the rest follows', async () => {
-  const ctx = await stack;
   const name = crypto.randomUUID();
   const location = await createUpload(name, 100_000);
   const url = new URL(location);
@@ -168,7 +190,6 @@ test('a suffix range, If-Range and a download name', async () => {
 });
 
 test('big bodies stream both ways: memory does not follow their size', async () => {
-  const ctx = await stack;
   const size = 128 * 1024 * 1024;
   const before = process.memoryUsage.rss();
   const hash = crypto.createHash('sha256');
@@ -191,7 +212,6 @@ test('big bodies stream both ways: memory does not follow their size', async () 
 });
 
 test('an upload that breaks off leaves nothing', async () => {
-  const ctx = await stack;
   const name = crypto.randomUUID();
   const req = http.request(`${ctx.url}/storage/v1/object/documents/${name}`, {
     method: 'POST',
@@ -199,8 +219,7 @@ test('an upload that breaks off leaves nothing', async () => {
   });
   req.on('error', () => {});
   req.write('half');
-  const seen = `${ctx.control_url}/requests?path=/storage/v1/object/documents/${name}&min=1`;
-  await fetch(seen);
+  await ctx.control.requests({ path: `/storage/v1/object/documents/${name}`, min: 1 });
   req.destroy();
   const retry = await storage(`/object/documents/${name}`, { method: 'POST', body: 'whole' });
   assert.equal(retry.status, 200);

@@ -49,7 +49,8 @@ export async function loadTables(db, tables, roles) {
 /** Roles by name: true when row level security does not apply to them. Unknown roles are absent. */
 export async function loadRoles(db, names) {
   const { rows } = await db.query(
-    'select rolname, rolbypassrls or rolsuper as bypass from pg_roles where rolname = any($1::text[])',
+    `select rolname, rolbypassrls or rolsuper as bypass from pg_roles
+     where rolname = any($1::text[])`,
     [names],
   );
   return new Map(rows.map((r) => [r.rolname, r.bypass]));

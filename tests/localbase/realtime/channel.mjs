@@ -163,7 +163,7 @@ export class Channel {
     }
   }
 
-  /* An inactive subscription under the present claims; null after a failure, which has been told. */
+  /* An inactive subscription under the present claims; null after a failure that was told. */
   async prepare() {
     const attempt = ++this.attempt;
     try {

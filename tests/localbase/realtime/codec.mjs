@@ -148,7 +148,7 @@ function decodeBinary2(frame) {
   };
 }
 
-/** One client frame, or null when it is malformed (upstream drops such a frame and says nothing). */
+/** One client frame, or null when it is malformed: upstream drops it and says nothing. */
 export function decode(vsn, data, isBinary) {
   try {
     if (isBinary) {

@@ -1,7 +1,7 @@
 // control.mjs - the faults a test can order, and what it can look at.
 //
-// On the control port: POST /realtime/<name>. Wherever sockets or channels are chosen: { socket: id, topic: "realtime:..." },
-// each optional; neither means all.
+// On the control port: POST /realtime/<name>. Wherever sockets or channels are chosen:
+// { socket: id, topic: "realtime:..." }, each optional; neither means all.
 
 function chosenSockets(rt, { socket }) {
   return [...rt.sockets].filter((s) => socket === undefined || s.id === socket);
@@ -49,7 +49,7 @@ export function createControl(rt) {
       faults: rt.faults,
     }),
 
-    /* { code?, reason?, socket? }: with a code a close frame, 1012 also announced; without one, cut. */
+    /* { code?, reason?, socket? }: with a code a close frame (1012: announced); without, a cut. */
     drop: async (json) => {
       const sockets = chosenSockets(rt, json);
       for (const s of sockets) {

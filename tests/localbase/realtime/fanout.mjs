@@ -98,7 +98,8 @@ function isErrorShape(change, table, role) {
 function dataText(change, table, role, select) {
   const pk = table.columns.filter((c) => c.pk);
   const readable = (c) => c.readers.has(role);
-  const base = `"schema":${JSON.stringify(change.schema)},"table":${JSON.stringify(change.table)},"type":"${change.type}"`;
+  const [schema, name] = [change.schema, change.table].map((n) => JSON.stringify(n));
+  const base = `"schema":${schema},"table":${name},"type":"${change.type}"`;
   if (isErrorShape(change, table, role)) {
     const error =
       pk.length === 0 ? 'Error 400: Bad Request, no primary key' : 'Error 401: Unauthorized';

@@ -100,8 +100,8 @@ function noParams(entry) {
     ([k, v]) => `${JSON.stringify(k)} => ${v === null ? 'nil' : JSON.stringify(v)}`,
   );
   return new EntryError(
-    'No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: ' +
-      `%{${shown.join(', ')}}`,
+    'No subscription params provided. Please provide at least a `schema` or `table` ' +
+      `to subscribe to: %{${shown.join(', ')}}`,
   );
 }
 
@@ -143,7 +143,8 @@ export function describeEntry(e) {
     (f) => `{${inspect(f.column)}, ${inspect(f.op)}, ${inspect(f.value)}}`,
   );
   const select = e.select === null ? 'nil' : inspect(e.select);
-  return `[event: ${e.event}, schema: ${e.schema}, table: ${e.table}, filters: [${filters.join(', ')}], select: ${select}]`;
+  const where = `event: ${e.event}, schema: ${e.schema}, table: ${e.table}`;
+  return `[${where}, filters: [${filters.join(', ')}], select: ${select}]`;
 }
 
 function checkOperator(f, column) {
@@ -232,7 +233,7 @@ function sqlTest(f, column, value, param) {
   return `${value}::${type} ${COMPARE[f.op]} ${param}::text::${type}`;
 }
 
-/** Checks filters and selection against one table as a role sees it, and compiles them. Throws EntryError. */
+/** Checks filters and selection against a table as a role sees it; compiles. Throws EntryError. */
 export async function compileFilters(db, entry, columns) {
   const byName = new Map(columns.map((c) => [c.name, c]));
   for (const name of entry.select ?? []) {

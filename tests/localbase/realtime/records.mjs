@@ -15,7 +15,8 @@ const CONVERT = (relation) => `
 with line as (select i, d::jsonb as d from unnest($1::text[]) with ordinality u(d, i)),
 part as (
   select i, w.part, e.c, e.c->>'name' as name,
-           case when e.c->>'type' in ('json', 'jsonb') then (e.c->>'value')::jsonb else e.c->'value' end as v
+           case when e.c->>'type' in ('json', 'jsonb') then (e.c->>'value')::jsonb
+                else e.c->'value' end as v
   from line, (values ('columns'), ('identity')) w(part), jsonb_array_elements(line.d->w.part) e(c)),
 row as (
   select i, part, jsonb_object_agg(name, v) as given,

@@ -48,10 +48,12 @@ function disposition(params) {
   if (name === null) {
     return {};
   }
-  const encoded = `; filename*=UTF-8''${encodeURIComponent(name)}`;
-  return {
-    'Content-Disposition': `attachment${name === '' ? '' : `; filename="${name.replace(/[^\x20-\x7e]|["\\]/g, '_')}"${encoded}`};`,
-  };
+  if (name === '') {
+    return { 'Content-Disposition': 'attachment;' };
+  }
+  const plain = name.replace(/[^\x20-\x7e]|["\\]/g, '_');
+  const encoded = `filename*=UTF-8''${encodeURIComponent(name)}`;
+  return { 'Content-Disposition': `attachment; filename="${plain}"; ${encoded};` };
 }
 
 /**

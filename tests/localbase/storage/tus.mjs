@@ -58,7 +58,7 @@ function readLength(req) {
 }
 
 export class Tus {
-  /** `limits()` gives { maxFileBytes }; `authorize(req, info, bucket, name)` gives who and upsert. */
+  /** `limits()`: { maxFileBytes }; `authorize(req, info, bucket, name)`: { who, upsert }. */
   constructor({ store, limits, authorize }) {
     this.store = store;
     this.limits = limits;
