@@ -904,8 +904,7 @@ static enum tg_rc take_url(struct tg_link *l, tg_str url)
     }
     (void)tg_buf_char(&target, '/');
     (void)tg_buf_str(&target, rest);
-    (void)tg_buf_str(&target,
-                     rest.n > 0 ? TG_STR("/websocket?vsn=2.0.0") : TG_STR("websocket?vsn=2.0.0"));
+    (void)tg_buf_str(&target, TG_STR("?vsn=2.0.0"));
     if (l->opts.api_key != NULL) {
         (void)tg_buf_str(&target, TG_STR("&apikey="));
         (void)tg_buf_str(&target, tg_str_of(l->opts.api_key));

@@ -14,7 +14,7 @@
 struct tg_link;
 
 struct tg_link_opts {
-    const char *url;     /* "wss://ref.supabase.co/realtime/v1": the websocket's path is added */
+    const char *url;     /* "wss://ref.supabase.co/realtime/v1/websocket" */
     const char *api_key; /* anon or publishable */
     const char *ca_file; /* NULL: the system's */
     unsigned channels_per_socket;

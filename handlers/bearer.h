@@ -1,0 +1,20 @@
+/* bearer.h - who is asking: the API key and the user's token of a request (DESIGN.md 5.1). */
+#ifndef TG_HANDLERS_BEARER_H
+#define TG_HANDLERS_BEARER_H
+
+#include "handlers/exchange.h"
+
+/* The answer about a token: TG_OK with the caller's reference, or why not (TG_ENOTOKEN,
+ * TG_EBADTOKEN, TG_EEXPIRED, TG_EEARLY, TG_ERATE, TG_EAMBIGUOUS). May come from inside the call, or
+ * later when the signing keys are being fetched. Not called when the wait was cancelled. */
+typedef void tg_bearer_fn(enum tg_rc rc, struct tg_token *token, void *arg);
+
+struct tg_bearer_wait;
+
+/* For own endpoints: a user's token, checked without any skew. `*ret_wait` is set while the answer
+ * is outstanding; tg_bearer_cancel() ends the wait. */
+void tg_bearer_user(struct tg_exchange *x, tg_bearer_fn *done, void *arg,
+                    struct tg_bearer_wait **ret_wait);
+void tg_bearer_cancel(struct tg_bearer_wait *wait);
+
+#endif

@@ -1,0 +1,200 @@
+/* exchange.c - request ids, parameters, and the one place that writes the gateway's errors. */
+#include "handlers/exchange.h"
+
+#include "handlers/cors.h"
+#include "util/json.h"
+#include "util/log.h"
+
+enum { MAX_ERROR_BYTES = 4096, MAX_FIELDS = 16 };
+
+static bool is_request_id(tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= 0x20 || s.p[i] >= 0x7F || s.p[i] == '"' || s.p[i] == '\\') {
+            return false;
+        }
+    }
+    return s.n > 0 && s.n <= TG_REQUEST_ID_MAX;
+}
+
+static tg_str new_request_id(struct tg_worker *w, struct tg_arena *arena)
+{
+    struct tg_buf id = {.max = TG_REQUEST_ID_MAX};
+    tg_str text = TG_STR_NONE;
+
+    (void)tg_buf_str(&id, tg_str_of(w->id_prefix));
+    (void)tg_buf_u64(&id, ++w->next_request);
+    text = tg_arena_str(arena, tg_buf_view(&id));
+    tg_buf_fini(&id);
+    return text;
+}
+
+struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
+                                       struct tg_request *req)
+{
+    struct tg_exchange *x = tg_arena_alloc(&req->arena, sizeof(*x));
+    const struct tg_field *id = NULL;
+    const struct tg_field *origin = tg_fields_find(req->head.fields, TG_STR("Origin"));
+
+    x->w = w;
+    x->conn = c;
+    x->req = req;
+    x->query = req->head.target;
+    x->path = tg_str_cut(&x->query, '?');
+    x->origin = origin == NULL ? TG_STR_NONE : origin->value;
+    if (tg_conn_peer_is_trusted(c)) {
+        id = tg_fields_find(req->head.fields, TG_STR("X-Request-Id"));
+    }
+    x->id = id != NULL && is_request_id(id->value) ? id->value : new_request_id(w, &req->arena);
+    return x;
+}
+
+void tg_error_body(struct tg_buf *out, enum tg_rc rc, tg_str details, tg_str hint)
+{
+    (void)tg_buf_str(out, TG_STR("{\"code\":\""));
+    (void)tg_buf_str(out, tg_str_of(tg_rc_code(rc)));
+    (void)tg_buf_str(out, TG_STR("\",\"message\":"));
+    (void)tg_json_quote(out, tg_str_of(tg_rc_text(rc)));
+    (void)tg_buf_str(out, TG_STR(",\"details\":"));
+    (void)(details.n == 0 ? tg_buf_str(out, TG_STR("null")) : tg_json_quote(out, details));
+    (void)tg_buf_str(out, TG_STR(",\"hint\":"));
+    (void)(hint.n == 0 ? tg_buf_str(out, TG_STR("null")) : tg_json_quote(out, hint));
+    (void)tg_buf_char(out, '}');
+}
+
+struct refusal {
+    struct tg_worker *w;
+    struct tg_conn *conn;
+    enum tg_rc rc;
+    tg_str id;
+    tg_str origin;
+    tg_str details;
+    tg_str hint;
+    bool close;
+};
+
+static void answer(const struct refusal *r)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf body = {.max = MAX_ERROR_BYTES};
+    struct tg_field fields[MAX_FIELDS];
+    size_t n = 0;
+    unsigned status = tg_rc_status(r->rc);
+    struct tg_answer a = {.status = status, .close = r->close};
+
+    tg_error_body(&body, r->rc, r->details, r->hint);
+    if (tg_buf_rc(&body) != TG_OK) {
+        tg_buf_clear(&body);
+        tg_error_body(&body, r->rc, TG_STR(""), TG_STR(""));
+    }
+    fields[n++] = (struct tg_field){TG_STR("Content-Type"), TG_STR("application/json")};
+    fields[n++] = (struct tg_field){TG_STR("Cache-Control"), TG_STR("no-store")};
+    if (r->id.n > 0) {
+        fields[n++] = (struct tg_field){TG_STR("X-Request-Id"), r->id};
+    }
+    if (status == 401) {
+        fields[n++] = (struct tg_field){
+            TG_STR("WWW-Authenticate"),
+            r->rc == TG_ENOTOKEN ? TG_STR("Bearer") : TG_STR("Bearer error=\"invalid_token\"")};
+    }
+    if (status == 429 || status == 503) {
+        fields[n++] = (struct tg_field){TG_STR("Retry-After"), TG_STR("1")};
+    }
+    n += tg_cors_own(r->w->opts, r->origin, fields + n, MAX_FIELDS - n);
+    a.fields = (struct tg_fields){fields, n};
+    a.length = (int64_t)body.n;
+    tg_count_add(&r->w->counts.refused, 1);
+    tg_log(status >= 500 ? TG_LOG_WARN : TG_LOG_DEBUG, "refused", TG_KS("req", r->id),
+           TG_KN("status", status), TG_KZ("rc", tg_rc_name(r->rc)),
+           TG_KS("peer", tg_conn_peer(r->conn)));
+    tg_conn_answer(r->conn, &a, tg_buf_view(&body));
+}
+
+void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg_str hint)
+{
+    const struct refusal r = {.w = x->w,
+                              .conn = x->conn,
+                              .rc = rc,
+                              .id = x->id,
+                              .origin = x->origin,
+                              .details = details,
+                              .hint = hint};
+
+    answer(&r);
+}
+
+void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg)
+{
+    struct tg_worker *w = arg;
+    const struct tg_field *origin =
+        head == NULL ? NULL : tg_fields_find(head->fields, TG_STR("Origin"));
+    struct tg_arena arena = {0};
+    const struct refusal r = {.w = w,
+                              .conn = c,
+                              .rc = why,
+                              .id = new_request_id(w, &arena),
+                              .origin = origin == NULL ? TG_STR_NONE : origin->value,
+                              .close = true};
+
+    answer(&r);
+    tg_arena_drop(&arena);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)((unsigned char)c | 0x20U);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static enum tg_rc decode(struct tg_arena *arena, tg_str raw, tg_str *ret)
+{
+    char *out = tg_arena_alloc(arena, raw.n + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < raw.n; i++) {
+        char c = raw.p[i];
+
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%') {
+            int high = i + 2 < raw.n ? hex_digit(raw.p[i + 1]) : -1;
+            int low = i + 2 < raw.n ? hex_digit(raw.p[i + 2]) : -1;
+
+            if (high < 0 || low < 0) {
+                return TG_EBADPARAM;
+            }
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        out[n++] = c;
+    }
+    *ret = tg_str_make(out, n);
+    return TG_OK;
+}
+
+enum tg_rc tg_exchange_param(struct tg_exchange *x, size_t *at, tg_str *ret_name, tg_str *ret_value)
+{
+    for (;;) {
+        tg_str rest = TG_STR_NONE;
+        tg_str pair = TG_STR_NONE;
+        enum tg_rc rc = TG_OK;
+
+        if (x->query.p == NULL || *at >= x->query.n) {
+            return TG_EEOF;
+        }
+        rest = tg_str_skip(x->query, *at);
+        pair = tg_str_cut(&rest, '&');
+        *at += pair.n + 1;
+        if (pair.n == 0) {
+            continue;
+        }
+        rest = pair;
+        rc = decode(&x->req->arena, tg_str_cut(&rest, '='), ret_name);
+        if (rc == TG_OK) {
+            rc = decode(&x->req->arena, rest, ret_value);
+        }
+        return rc;
+    }
+}

@@ -1,0 +1,41 @@
+/* exchange.h - one request on its way through the handlers, and how it is refused.
+ *
+ * Made by the router in the request's arena, so it lives until on_gone. */
+#ifndef TG_HANDLERS_EXCHANGE_H
+#define TG_HANDLERS_EXCHANGE_H
+
+#include "handlers/worker.h"
+
+enum { TG_REQUEST_ID_MAX = 64 };
+
+struct tg_exchange {
+    struct tg_worker *w;
+    struct tg_conn *conn;
+    struct tg_request *req;
+    tg_str id;     /* X-Request-Id: a trusted peer's, or ours */
+    tg_str path;   /* raw, without the query */
+    tg_str query;  /* raw, without '?'; p == NULL: none */
+    tg_str origin; /* the Origin field; p == NULL: none */
+};
+
+struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
+                                       struct tg_request *req);
+
+/* Answers with the gateway's own error (DESIGN.md 5): {"code","message","details","hint"},
+ * X-Request-Id, CORS fields, Retry-After where it is worth trying again, WWW-Authenticate with
+ * 401. `details` and `hint` are sentences for people or empty; they quote nothing internal. */
+void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg_str hint);
+
+/* The same for a request that the connection layer refuses; `head` may be NULL. Fits
+ * tg_http_opts.on_refuse. */
+void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg);
+
+/* The body alone. */
+void tg_error_body(struct tg_buf *out, enum tg_rc rc, tg_str details, tg_str hint);
+
+/* Query parameters, decoded ("%xx", '+' is a blank). Walks: start with *at = 0; TG_EEOF at the
+ * end, TG_EBADPARAM for a broken escape. Texts live in the request's arena. */
+enum tg_rc tg_exchange_param(struct tg_exchange *x, size_t *at, tg_str *ret_name,
+                             tg_str *ret_value) TG_MUST_USE;
+
+#endif

@@ -1,0 +1,48 @@
+/* router.c - own endpoints by a table; the rest goes upstream or nowhere. */
+#include "handlers/router.h"
+
+#include "handlers/exchange.h"
+#include "handlers/sse.h"
+
+struct endpoint {
+    tg_str path;
+    enum tg_method method;
+    void (*start)(struct tg_exchange *x);
+};
+
+static const struct endpoint endpoints[] = {
+    {TG_STR_INIT("/sync/v1/stream"), TG_GET, tg_sse_start},
+};
+
+static void on_nothing_more(struct tg_conn *c, enum tg_rc why, void *ctx)
+{
+    (void)c;
+    (void)why;
+    (void)ctx;
+}
+
+/* Refuses at once; the body, if there is one, is read and dropped. */
+static void refuse(struct tg_exchange *x, enum tg_rc rc)
+{
+    static const struct tg_request_handler handler = {.on_gone = on_nothing_more};
+
+    tg_conn_set_handler(x->conn, &handler, NULL);
+    tg_exchange_refuse(x, rc, TG_STR(""), TG_STR(""));
+}
+
+void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
+{
+    struct tg_exchange *x = tg_exchange_create(arg, c, req);
+    enum tg_rc rc = TG_ENOTFOUND;
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(endpoints); i++) {
+        if (tg_str_eq(endpoints[i].path, x->path)) {
+            if (endpoints[i].method == req->head.method) {
+                endpoints[i].start(x);
+                return;
+            }
+            rc = TG_EMETHOD;
+        }
+    }
+    refuse(x, rc);
+}

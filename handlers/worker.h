@@ -1,0 +1,66 @@
+/* worker.h - what a handler finds on its worker. One per worker thread; nothing in it is
+ * touched by another thread. server/worker.c fills it. */
+#ifndef TG_HANDLERS_WORKER_H
+#define TG_HANDLERS_WORKER_H
+
+#include "auth/apikey.h"
+#include "auth/memory.h"
+#include "http1/conn.h"
+#include "loop/loop.h"
+#include "realtime/stream.h"
+#include "upstream/client.h"
+
+struct tg_jwks_fetch;
+struct tg_keys;
+
+/* What is done with a token on a route. */
+enum tg_policy { TG_TOKEN_OFF, TG_TOKEN_VERIFY, TG_TOKEN_REQUIRE };
+
+/* Settings of the handlers, made once from the configuration; shared by all workers, never
+ * changed. Texts are borrowed for the life of the process. */
+struct tg_handler_opts {
+    /* Upstream. */
+    tg_str origin;             /* "https://ref.supabase.co" */
+    tg_str upstream_authority; /* its host[:port], what Host says upstream */
+    tg_str jwks_target;        /* request target on the same origin */
+    tg_usec jwks_refresh;
+    struct tg_apikeys keys;
+    tg_str project_key; /* added where the client sent no apikey */
+    bool forward_client_ip;
+    /* Tokens. */
+    enum tg_policy rest, storage, graphql, functions, auth;
+    tg_str issuer, audience;
+    uint32_t skew_sec;
+    /* CORS. No origins: upstream's fields pass. "*" is an origin like others. */
+    const tg_str *cors_origins;
+    size_t n_cors_origins;
+    uint32_t cors_max_age_sec;
+    /* Own endpoints. */
+    size_t own_body_bytes;
+    const tg_str *strict_tables; /* "schema.table"; none: all of public */
+    size_t n_strict_tables;
+    size_t max_topics; /* on one stream */
+    tg_usec stream_retry;
+    tg_usec stream_heartbeat;
+};
+
+struct tg_worker_counts {
+    tg_count proxied, proxy_errors, tunnels, refused, streams_opened, jwks_fetches, jwks_failures;
+};
+
+struct tg_worker {
+    unsigned index;
+    struct tg_loop *loop;
+    const struct tg_handler_opts *opts;
+    struct tg_http_server *http;
+    struct tg_upstream *upstream;
+    struct tg_auth *auth;
+    struct tg_keys *keys; /* this worker's reference; swapped whole */
+    struct tg_jwks_fetch *jwks;
+    struct tg_fanout *fanout;
+    uint64_t next_request; /* of request ids */
+    char id_prefix[20];    /* of request ids: tells process and worker */
+    struct tg_worker_counts counts;
+};
+
+#endif
