@@ -7,6 +7,7 @@
 #define TG_HTTP1_CONN_INT_H
 
 #include <netinet/in.h>
+#include <stdalign.h>
 
 #include "http1/chunked.h"
 #include "http1/conn.h"
@@ -68,8 +69,8 @@ struct tg_exchange {
     bool owes_continue; /* Expect: 100-continue, nothing said yet */
     bool gone;          /* on_gone was called */
     bool is_refusal;
-    bool is_parked; /* FIN means gone */
-    char store[];   /* fields, then the head's bytes */
+    bool is_parked;                        /* FIN means gone */
+    alignas(struct tg_field) char store[]; /* fields, then the head's bytes */
 };
 
 struct tg_http_server {
