@@ -4,7 +4,7 @@
 
 scripts/packages.sh build test stack
 scripts/node-modules.sh
-build release
+build release dev # dev holds the test servers
 export TIDEGATE_BIN=$ROOT/build/release/tidegate
 shopt -s nullglob
 node_tests tests/functional/*.test.mjs
