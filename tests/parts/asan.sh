@@ -26,8 +26,11 @@ no_reports "unit programs" "$ROOT/$TG_OUT/unit"
 
 reports_to "$ROOT/$TG_OUT/gateway"
 export TIDEGATE_BIN=$ROOT/build/asan/tidegate
+export TG_HTTP1_SERVER=$ROOT/build/asan/tests/http1_server
 if [ -x "$TIDEGATE_BIN" ]; then
-    mapfile -t files < <(grep -L 'not under sanitizers:' tests/functional/*.test.mjs)
+    # The local stack's own tests have no gateway in them.
+    mapfile -t files < <(grep -L 'not under sanitizers:' tests/functional/*.test.mjs |
+        grep -v /localbase-)
     node_tests "${files[@]}"
     no_reports "gateway" "$ROOT/$TG_OUT/gateway"
 fi

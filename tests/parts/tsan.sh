@@ -21,6 +21,7 @@ no_reports "thread programs" "$ROOT/$TG_OUT/threads"
 
 reports_to "$ROOT/$TG_OUT/gateway"
 export TIDEGATE_BIN=$ROOT/build/tsan/tidegate
+export TG_HTTP1_SERVER=$ROOT/build/tsan/tests/http1_server
 if [ -x "$TIDEGATE_BIN" ]; then
     mapfile -t files < <(grep -l 'also under tsan' tests/functional/*.test.mjs)
     node_tests "${files[@]}"
