@@ -57,6 +57,7 @@ struct tg_store_ops {
 };
 
 extern const struct tg_store_ops tg_store_memory;
+extern const struct tg_store_ops tg_store_redis;
 
 struct tg_store_group {
     const struct tg_store_ops *ops;

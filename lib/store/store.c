@@ -105,7 +105,8 @@ void tg_store_group_fini(struct tg_store_group *g)
 enum tg_rc tg_store_group_create(const struct tg_store_opts *opts,
                                  struct tg_store_group **ret_group)
 {
-    return opts->url == NULL ? tg_store_memory.create(opts, ret_group) : TG_EUNSUPPORTED;
+    return opts->url == NULL ? tg_store_memory.create(opts, ret_group)
+                             : tg_store_redis.create(opts, ret_group);
 }
 
 void tg_store_group_destroy(struct tg_store_group *g)

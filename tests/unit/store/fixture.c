@@ -1,7 +1,13 @@
 /* fixture.c - the loop, the store and the answers of one test. */
 #include "store/fixture.h"
 
+#include <hiredis/hiredis.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const struct tg_pos end_of_time = {UINT64_MAX, UINT64_MAX};
 
@@ -238,11 +244,66 @@ void tail(struct fixture *f, struct tg_pos after)
     cr_assert_eq(tg_store_tail(f->store, after, on_batch, f), TG_OK);
 }
 
+/* ---- the private server ---- */
+
+void server_start(struct fixture *f)
+{
+    char log[128];
+    pid_t parent = getpid();
+
+    (void)snprintf(log, sizeof(log), "%s/log", f->dir);
+    f->server = fork();
+    cr_assert(f->server >= 0);
+    if (f->server == 0) {
+        /* Gone with the test, however that ends. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() == parent) {
+            (void)execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", f->socket,
+                         "--dir", f->dir, "--save", "", "--appendonly", "no", "--logfile", log,
+                         (char *)NULL);
+        }
+        _exit(127);
+    }
+}
+
+void server_kill(struct fixture *f)
+{
+    cr_assert_eq(kill((pid_t)f->server, SIGKILL), 0);
+    cr_assert_eq(waitpid((pid_t)f->server, NULL, 0), f->server);
+    f->server = 0;
+}
+
+static redisReply *ask_server(struct fixture *f, const char *format, va_list args)
+{
+    redisContext *c = redisConnectUnix(f->socket);
+    redisReply *r = NULL;
+
+    cr_assert(c != NULL && c->err == 0, "the server is not there");
+    r = redisvCommand(c, format, args);
+    cr_assert(r != NULL && r->type != REDIS_REPLY_ERROR, "%s: %s", format,
+              r == NULL ? c->errstr : r->str);
+    redisFree(c);
+    return r;
+}
+
+long long server(struct fixture *f, const char *format, ...)
+{
+    long long n = 0;
+    va_list args;
+    redisReply *r = NULL;
+
+    va_start(args, format);
+    r = ask_server(f, format, args);
+    va_end(args);
+    n = r->integer;
+    freeReplyObject(r);
+    return n;
+}
+
 /* ---- life ---- */
 
 void fixture_start(struct fixture *f, bool is_redis)
 {
-    (void)is_redis;
     *f = (struct fixture){.opts = {.prefix = "test",
                                    .retain_for = TG_SEC(3600),
                                    .retain_events = 1000,
@@ -252,6 +313,22 @@ void fixture_start(struct fixture *f, bool is_redis)
                                    .timeout = TG_SEC(5),
                                    .holder = "gateway-1"}};
     cr_assert_eq(tg_loop_create("test", 64, &f->loop), TG_OK);
+    if (is_redis) {
+        (void)snprintf(f->dir, sizeof(f->dir), "/tmp/tidegate-store-XXXXXX");
+        cr_assert(mkdtemp(f->dir) != NULL);
+        (void)snprintf(f->socket, sizeof(f->socket), "%s/socket", f->dir);
+        (void)snprintf(f->url, sizeof(f->url), "unix:%s", f->socket);
+        f->opts.url = f->url;
+        server_start(f);
+    }
+}
+
+static void remove_file(struct fixture *f, const char *name)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    (void)unlink(path);
 }
 
 void fixture_open(struct fixture *f)
@@ -280,4 +357,14 @@ void fixture_stop(struct fixture *f)
         fixture_close(f);
     }
     tg_loop_destroy(f->loop);
+    if (f->server != 0) {
+        server_kill(f);
+    }
+    if (f->dir[0] != '\0') {
+        remove_file(f, "socket");
+        remove_file(f, "log");
+        remove_file(f, "dump.rdb");
+        remove_file(f, "saved.rdb");
+        (void)rmdir(f->dir);
+    }
 }

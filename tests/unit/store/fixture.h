@@ -77,6 +77,11 @@ void wait_tail(struct fixture *f, size_t n);
 /* Runs the loop for so long: for what must not come, and for ages. */
 void pass_time(struct fixture *f, tg_usec time);
 
+/* Redis only. A command over a connection of its own; returns what is a number. */
+long long server(struct fixture *f, const char *format, ...);
+void server_start(struct fixture *f);
+void server_kill(struct fixture *f);
+
 #define POS_EQ(a, b) cr_assert(tg_pos_cmp((a), (b)) == 0)
 
 #endif

@@ -1,14 +1,20 @@
 /* test_store.c - what store.h promises, said once and asked of both backends. */
-#include "store/fixture.h"
-
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "store/fixture.h"
 
 static struct fixture f;
 
 static void start_memory(void)
 {
     fixture_start(&f, false);
+    fixture_open(&f);
+}
+
+static void start_redis(void)
+{
+    fixture_start(&f, true);
     fixture_open(&f);
 }
 
@@ -20,6 +26,10 @@ static void stop(void)
 #define BOTH(name)                                                                                 \
     static void name(void);                                                                        \
     Test(memory, name, .init = start_memory, .fini = stop)                                         \
+    {                                                                                              \
+        name();                                                                                    \
+    }                                                                                              \
+    Test(redis, name, .init = start_redis, .fini = stop)                                           \
     {                                                                                              \
         name();                                                                                    \
     }                                                                                              \

@@ -1,0 +1,53 @@
+-- append.lua - one event of a topic, or one gap of a feed: the log gives the id, the lane
+-- repeats it.
+--
+-- KEYS: meta, log, lane, f [, lease]
+-- ARGV: epoch, fence, kind (e or g), name, payload, field in f, retain ms, lane's maximum,
+--       log's maximum
+-- Returns {OK, id} or, with nothing written, {EPOCH} or {FENCED}.
+
+local SLICE = 100 -- entries trimmed at once, so that no append is slow
+
+local function trim(key, max)
+    local surplus = redis.call('XLEN', key) - max
+    if surplus < math.max(1, math.min(SLICE, math.floor(max / 10))) then
+        return nil
+    end
+    local head = redis.call('XRANGE', key, '-', '+', 'COUNT', math.min(surplus, SLICE) + 1)
+    redis.call('XTRIM', key, 'MINID', head[#head][1])
+    return head[#head - 1][1]
+end
+
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'start', 'floor')
+if meta[1] ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 0 then
+    return { 'EPOCH' }
+end
+if KEYS[5] then
+    local lease = redis.call('GET', KEYS[5])
+    if not lease or string.match(lease, '^%d+') ~= ARGV[2] then
+        return { 'FENCED' }
+    end
+end
+
+local last = meta[2]
+local floor = lane_floor(KEYS[4], ARGV[6], KEYS[3], later(meta[3], meta[4] or '0-0'), last)
+-- 'b' is the id before: a tail sees by it that nothing was trimmed in front of it.
+local id = redis.call('XADD', KEYS[2], '*', ARGV[3], ARGV[4], 'p', ARGV[5], 'b', last)
+local added = redis.pcall('XADD', KEYS[3], id, 'p', ARGV[5])
+if type(added) == 'table' and added.err then
+    -- It is left over from another log and holds larger ids.
+    redis.call('DEL', KEYS[3])
+    redis.call('XADD', KEYS[3], id, 'p', ARGV[5])
+    floor = last
+end
+
+local age = age_limit(ARGV[7])
+if redis.call('XTRIM', KEYS[3], 'MINID', age) > 0 then
+    floor = later(floor, age)
+end
+floor = later(floor, trim(KEYS[3], tonumber(ARGV[8])) or floor)
+trim(KEYS[2], tonumber(ARGV[9]))
+redis.call('PEXPIRE', KEYS[3], string.format('%.0f', tonumber(ARGV[7]) + 3600000))
+redis.call('HSET', KEYS[4], ARGV[6], floor .. ' ' .. id)
+redis.call('HSET', KEYS[1], 'last', id)
+return { 'OK', id }

@@ -1,0 +1,61 @@
+-- settle.lua - which log is this, and is it still whole? Asked at every connect and now and then.
+--
+-- KEYS: meta, log, gaps of all feeds, f
+-- ARGV: the server's run_id, epoch and run_id that the asker knows ('' for none), the highest id
+--       that it knows to have been in the log, an epoch in case one is needed, retain ms
+-- Returns {SAME | NEW | SUSPECT, epoch, last id}.
+
+local run, my_epoch, my_run, highest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'run', 'retain', 'floor')
+local epoch, last = meta[1], meta[2]
+
+-- The log's first entry names the epoch: the log exists from then on, and tails learn of it.
+local function start(before)
+    local id = redis.call('XADD', KEYS[2], '*', 's', ARGV[5], 'b', before)
+    redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'start', id, 'last', id, 'run', run,
+        'retain', ARGV[6])
+    redis.call('HDEL', KEYS[1], 'floor')
+    return { 'NEW', ARGV[5], id }
+end
+
+if not epoch or redis.call('EXISTS', KEYS[2]) == 0 then
+    redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])
+    local rest = redis.call('EXISTS', KEYS[2]) == 1 and
+        redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+    return start(rest and rest[1] or '0-0')
+end
+
+-- What a shorter retain_for let expire stays gone when it grows.
+if ARGV[6] ~= meta[4] then
+    if tonumber(ARGV[6]) > tonumber(meta[4]) then
+        redis.call('HSET', KEYS[1], 'floor', later(age_limit(meta[4]), meta[5] or '0-0'))
+    end
+    redis.call('HSET', KEYS[1], 'retain', ARGV[6])
+end
+
+local knows = my_epoch == epoch and highest ~= '0-0'
+if knows and is_before(last, highest) then
+    return start(last) -- older than what was told to clients
+end
+if meta[3] == run and (my_run == '' or my_run == run) then
+    return { 'SAME', epoch, last }
+end
+if knows and #redis.call('XRANGE', KEYS[2], highest, highest) == 1 then
+    redis.call('HSET', KEYS[1], 'run', run)
+    return { 'SAME', epoch, last }
+end
+if meta[3] == run then
+    if not knows then
+        return { 'SAME', epoch, last } -- another gateway has judged
+    end
+    local gap = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+    if gap and is_before(highest, gap[1]) then
+        return { 'SUSPECT', epoch, last } -- another gateway has said so
+    end
+end
+local id = redis.call('XADD', KEYS[2], '*', 'g', '', 'p', 'restart', 'b', last)
+redis.call('XADD', KEYS[3], id, 'p', 'restart')
+redis.call('PEXPIRE', KEYS[3], string.format('%.0f', tonumber(ARGV[6]) + 3600000))
+redis.call('HSET', KEYS[4], 'g:', last .. ' ' .. id)
+redis.call('HSET', KEYS[1], 'run', run, 'last', id)
+return { 'SUSPECT', epoch, id }

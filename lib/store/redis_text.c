@@ -1,0 +1,450 @@
+/* redis_text.c - keys, commands and replies as text. */
+#include "store/redis_text.h"
+
+#include <stdlib.h>
+
+enum { LAYOUT = 1, MAX_GAPS = 512 };
+
+/* ---- keys ---- */
+
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~' || c == ':' || c == '|';
+}
+
+/* One part of a key: braces would change the hash tag, controls the operator's terminal. */
+static void put_part(struct tg_buf *b, tg_str part)
+{
+    for (size_t i = 0; i < part.n; i++) {
+        if (is_plain(part.p[i])) {
+            (void)tg_buf_char(b, part.p[i]);
+        } else {
+            (void)tg_buf_printf(b, "%%%02X", (unsigned)(unsigned char)part.p[i]);
+        }
+    }
+}
+
+static tg_str make_key(struct tg_arena *a, tg_str base, tg_str kind, tg_str name)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf b = {0};
+
+    tg_buf_init(&b, base.n + kind.n + 3 * name.n + 1);
+    (void)tg_buf_str(&b, base);
+    (void)tg_buf_str(&b, kind);
+    put_part(&b, name);
+    TG_ASSERT(tg_buf_rc(&b) == TG_OK);
+    return tg_arena_str(a, tg_buf_view(&b));
+}
+
+void tg_redis_keys_init(struct tg_redis_keys *k, tg_str prefix)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf b = {0};
+
+    *k = (struct tg_redis_keys){0};
+    tg_buf_init(&b, 3 * prefix.n + 32);
+    (void)tg_buf_char(&b, '{');
+    put_part(&b, prefix);
+    (void)tg_buf_printf(&b, "}:%d:", LAYOUT);
+    TG_ASSERT(tg_buf_rc(&b) == TG_OK);
+    k->base = tg_arena_str(&k->arena, tg_buf_view(&b));
+    k->meta = make_key(&k->arena, k->base, TG_STR("epoch"), TG_STR(""));
+    k->log = make_key(&k->arena, k->base, TG_STR("log"), TG_STR(""));
+    k->floors = make_key(&k->arena, k->base, TG_STR("f"), TG_STR(""));
+    k->gaps = make_key(&k->arena, k->base, TG_STR("g:"), TG_STR(""));
+    k->fence = make_key(&k->arena, k->base, TG_STR("fence"), TG_STR(""));
+}
+
+void tg_redis_keys_fini(struct tg_redis_keys *k)
+{
+    tg_arena_drop(&k->arena);
+}
+
+/* ---- commands ---- */
+
+void tg_redis_arg(struct tg_redis_args *a, tg_str text)
+{
+    TG_ASSERT((size_t)a->n < TG_ARRAY_LEN(a->argv));
+    a->argv[a->n] = text.p == NULL ? "" : text.p;
+    a->lengths[a->n] = text.n;
+    a->n++;
+}
+
+void tg_redis_arg_u64(struct tg_redis_args *a, uint64_t n)
+{
+    struct tg_buf b = {0};
+
+    tg_buf_init(&b, 32);
+    (void)tg_buf_u64(&b, n);
+    tg_redis_arg(a, tg_arena_str(&a->arena, tg_buf_view(&b)));
+    tg_buf_fini(&b);
+}
+
+static void arg_pos(struct tg_redis_args *a, struct tg_pos pos)
+{
+    char text[TG_POS_MAX + 1];
+    size_t n = tg_pos_format(pos, text);
+
+    tg_redis_arg(a, tg_arena_str(&a->arena, tg_str_make(text, n)));
+}
+
+/* The name of a lane in the hash of floors: the key without its base. */
+static void arg_field(struct tg_redis_args *a, tg_str kind, tg_str name)
+{
+    char *field = tg_arena_alloc(&a->arena, kind.n + name.n + 1);
+
+    memcpy(field, kind.p, kind.n);
+    if (name.n != 0) {
+        memcpy(field + kind.n, name.p, name.n);
+    }
+    tg_redis_arg(a, tg_str_make(field, kind.n + name.n));
+}
+
+static void arg_key(struct tg_redis_args *a, const struct tg_redis_keys *k, tg_str kind,
+                    tg_str name)
+{
+    tg_redis_arg(a, make_key(&a->arena, k->base, kind, name));
+}
+
+tg_str tg_redis_args_format(struct tg_redis_args *a)
+{
+    char *text = NULL;
+    long long n = redisFormatCommandArgv(&text, a->n, a->argv, a->lengths);
+
+    TG_ASSERT(n > 0 && text != NULL);
+    tg_arena_drop(&a->arena);
+    a->n = 0;
+    return tg_str_make(text, (size_t)n);
+}
+
+void tg_redis_wire_free(tg_str wire)
+{
+    union {
+        const char *borrowed;
+        char *owned;
+    } u = {.borrowed = wire.p};
+
+    redisFreeCommand(u.owned);
+}
+
+bool tg_redis_login(const struct tg_redis_url *u, unsigned step, struct tg_redis_args *a)
+{
+    if (step == 0 && u->password != NULL) {
+        tg_redis_arg(a, TG_STR("AUTH"));
+        if (u->user != NULL) {
+            tg_redis_arg(a, tg_str_of(u->user));
+        }
+        tg_redis_arg(a, tg_str_of(u->password));
+        return true;
+    }
+    if (step == 1 && u->db != 0) {
+        tg_redis_arg(a, TG_STR("SELECT"));
+        tg_redis_arg_u64(a, u->db);
+        return true;
+    }
+    return false;
+}
+
+static void begin(struct tg_redis_args *a, tg_str sha, unsigned n_keys)
+{
+    tg_redis_arg(a, TG_STR("EVALSHA"));
+    tg_redis_arg(a, sha);
+    tg_redis_arg_u64(a, n_keys);
+}
+
+static tg_str epoch_text(const struct tg_epoch *e)
+{
+    return tg_str_make(e->text, strnlen(e->text, TG_EPOCH_MAX));
+}
+
+static tg_str append_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
+                             tg_str sha, const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+    bool is_gap = ask->verb == TG_VERB_GAP;
+    tg_str kind = is_gap ? TG_STR("g:") : TG_STR("t:");
+    tg_str name = is_gap ? ask->feed : ask->topic;
+
+    begin(&a, sha, ask->feed.n == 0 ? 4 : 5);
+    tg_redis_arg(&a, k->meta);
+    tg_redis_arg(&a, k->log);
+    arg_key(&a, k, kind, name);
+    tg_redis_arg(&a, k->floors);
+    if (ask->feed.n != 0) {
+        arg_key(&a, k, TG_STR("lease:"), ask->feed);
+    }
+    tg_redis_arg(&a, epoch_text(&ask->epoch));
+    tg_redis_arg_u64(&a, ask->fence);
+    tg_redis_arg(&a, is_gap ? TG_STR("g") : TG_STR("e"));
+    tg_redis_arg(&a, name);
+    tg_redis_arg(&a, ask->payload);
+    arg_field(&a, kind, name);
+    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    tg_redis_arg_u64(&a, is_gap ? MAX_GAPS : o->retain_events);
+    tg_redis_arg_u64(&a, o->log_events);
+    return tg_redis_args_format(&a);
+}
+
+static tg_str page_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
+                           const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+
+    begin(&a, sha, ask->feed.n == 0 ? 5 : 6);
+    tg_redis_arg(&a, k->meta);
+    tg_redis_arg(&a, k->log);
+    arg_key(&a, k, TG_STR("t:"), ask->topic);
+    tg_redis_arg(&a, k->floors);
+    tg_redis_arg(&a, k->gaps);
+    if (ask->feed.n != 0) {
+        arg_key(&a, k, TG_STR("g:"), ask->feed);
+    }
+    tg_redis_arg(&a, epoch_text(&ask->epoch));
+    arg_pos(&a, ask->after);
+    arg_pos(&a, ask->up_to);
+    tg_redis_arg_u64(&a, ask->max_entries);
+    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    arg_field(&a, TG_STR("t:"), ask->topic);
+    tg_redis_arg(&a, TG_STR("g:"));
+    if (ask->feed.n != 0) {
+        arg_field(&a, TG_STR("g:"), ask->feed);
+    }
+    return tg_redis_args_format(&a);
+}
+
+static tg_str lease_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
+                            tg_str sha, const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+
+    begin(&a, sha, 2);
+    arg_key(&a, k, TG_STR("lease:"), ask->feed);
+    tg_redis_arg(&a, k->fence);
+    if (ask->verb == TG_VERB_TAKE) {
+        tg_redis_arg(&a, TG_STR("take"));
+        tg_redis_arg_u64(&a, ask->ttl / 1000);
+        tg_redis_arg(&a, tg_str_of(o->holder));
+    } else {
+        tg_redis_arg(&a, ask->verb == TG_VERB_RENEW ? TG_STR("renew") : TG_STR("release"));
+        tg_redis_arg_u64(&a, ask->ttl / 1000);
+        tg_redis_arg_u64(&a, ask->fence);
+    }
+    return tg_redis_args_format(&a);
+}
+
+enum tg_script_name tg_redis_script_of(enum tg_verb verb)
+{
+    switch (verb) {
+    case TG_VERB_APPEND:
+    case TG_VERB_GAP:
+        return TG_SCRIPT_APPEND;
+    case TG_VERB_PAGE:
+        return TG_SCRIPT_PAGE;
+    case TG_VERB_TAKE:
+    case TG_VERB_RENEW:
+    case TG_VERB_RELEASE:
+    default:
+        return TG_SCRIPT_LEASE;
+    }
+}
+
+tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
+                        const struct tg_ask *ask)
+{
+    switch (tg_redis_script_of(ask->verb)) {
+    case TG_SCRIPT_APPEND:
+        return append_command(k, o, sha, ask);
+    case TG_SCRIPT_PAGE:
+        return page_command(k, o, sha, ask);
+    case TG_SCRIPT_LEASE:
+        return lease_command(k, o, sha, ask);
+    case TG_SCRIPT_SETTLE:
+    case TG_SCRIPT_MAX:
+    default:
+        TG_UNREACHABLE();
+    }
+}
+
+tg_str tg_redis_settle_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
+                               tg_str sha, const struct tg_settle *settle)
+{
+    struct tg_redis_args a = {0};
+
+    begin(&a, sha, 4);
+    tg_redis_arg(&a, k->meta);
+    tg_redis_arg(&a, k->log);
+    tg_redis_arg(&a, k->gaps);
+    tg_redis_arg(&a, k->floors);
+    tg_redis_arg(&a, settle->run);
+    tg_redis_arg(&a, settle->my_epoch);
+    tg_redis_arg(&a, settle->my_run);
+    arg_pos(&a, settle->highest);
+    tg_redis_arg(&a, epoch_text(&settle->spare));
+    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    return tg_redis_args_format(&a);
+}
+
+/* ---- replies ---- */
+
+static bool is_text(const redisReply *r)
+{
+    return r != NULL && r->type == REDIS_REPLY_STRING;
+}
+
+/* The i-th text of an array; TG_STR_NONE: it has none. */
+static tg_str text_at(const redisReply *r, size_t i)
+{
+    if (r->type != REDIS_REPLY_ARRAY || i >= r->elements || !is_text(r->element[i])) {
+        return TG_STR_NONE;
+    }
+    return tg_redis_text(r->element[i]);
+}
+
+bool tg_redis_read_settle(const redisReply *r, struct tg_epoch *ret_epoch, struct tg_pos *ret_last,
+                          bool *ret_is_suspect)
+{
+    tg_str word = text_at(r, 0);
+    tg_str epoch = text_at(r, 1);
+
+    if (word.p == NULL || epoch.n == 0 || epoch.n > TG_EPOCH_MAX ||
+        tg_pos_parse(text_at(r, 2), ret_last) != TG_OK) {
+        return false;
+    }
+    *ret_epoch = (struct tg_epoch){0};
+    memcpy(ret_epoch->text, epoch.p, epoch.n);
+    *ret_is_suspect = tg_str_eq(word, TG_STR("SUSPECT"));
+    return true;
+}
+
+static bool read_verdict(tg_str word, enum tg_verdict *ret_verdict)
+{
+    static const struct {
+        tg_str word;
+        enum tg_verdict verdict;
+    } words[] = {{TG_STR_INIT("COMPLETE"), TG_COMPLETE},
+                 {TG_STR_INIT("EXPIRED"), TG_RESET_EXPIRED},
+                 {TG_STR_INIT("EPOCH"), TG_RESET_EPOCH},
+                 {TG_STR_INIT("GAP"), TG_RESET_GAP},
+                 {TG_STR_INIT("AHEAD"), TG_RESET_AHEAD}};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(words); i++) {
+        if (tg_str_eq(word, words[i].word)) {
+            *ret_verdict = words[i].verdict;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entries,
+                        struct tg_page *ret_page)
+{
+    struct tg_page page = {.entries = entries};
+
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 3 || r->elements % 2 == 0 ||
+        r->elements > 3 + 2 * TG_PAGE_MAX || !read_verdict(text_at(r, 0), &page.verdict) ||
+        tg_pos_parse(text_at(r, 1), &page.resume) != TG_OK) {
+        return false;
+    }
+    page.has_more = r->element[2]->integer == 1;
+    for (size_t i = 3; i < r->elements; i += 2) {
+        struct tg_entry *e = &entries[page.n++];
+
+        *e = (struct tg_entry){.name = topic, .payload = text_at(r, i + 1)};
+        if (tg_pos_parse(text_at(r, i), &e->pos) != TG_OK) {
+            return false;
+        }
+    }
+    *ret_page = page;
+    return true;
+}
+
+bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer)
+{
+    tg_str word = text_at(r, 0);
+    struct tg_answer a = {0};
+
+    if (tg_str_eq(word, TG_STR("EPOCH"))) {
+        a.rc = TG_EEPOCH;
+    } else if (tg_str_eq(word, TG_STR("FENCED"))) {
+        a.rc = TG_EFENCED;
+    } else if (tg_str_eq(word, TG_STR("CONFLICT"))) {
+        a.rc = TG_ECONFLICT;
+    } else if (!tg_str_eq(word, TG_STR("OK"))) {
+        return false;
+    }
+    if (a.rc == TG_OK || a.rc == TG_ECONFLICT) {
+        /* An append has an id, a lease fence and holder. */
+        a.holder = text_at(r, 2);
+        if (a.holder.p == NULL ? tg_pos_parse(text_at(r, 1), &a.pos) != TG_OK
+                               : tg_str_to_u64(text_at(r, 1), &a.fence) != TG_OK) {
+            return false;
+        }
+    }
+    *ret_answer = a;
+    return true;
+}
+
+bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct tg_pos *ret_before,
+                         bool *ret_is_start)
+{
+    struct tg_entry e = {0};
+    struct tg_pos before = {0};
+    const redisReply *fields = NULL;
+    tg_str kind = TG_STR_NONE;
+
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
+        tg_pos_parse(text_at(r, 0), &e.pos) != TG_OK) {
+        return false;
+    }
+    fields = r->element[1];
+    kind = text_at(fields, 0);
+    *ret_is_start = tg_str_eq(kind, TG_STR("s"));
+    if (*ret_is_start) {
+        e.name = text_at(fields, 1);
+        kind = text_at(fields, 3);
+    } else {
+        e.kind = tg_str_eq(kind, TG_STR("g")) ? TG_ENTRY_GAP : TG_ENTRY_EVENT;
+        e.name = text_at(fields, 1);
+        e.payload = text_at(fields, 3);
+        kind = text_at(fields, 5);
+    }
+    if (tg_pos_parse(kind, &before) != TG_OK) {
+        return false;
+    }
+    *ret_entry = e;
+    *ret_before = before;
+    return true;
+}
+
+tg_str tg_redis_info(tg_str info, tg_str name)
+{
+    while (info.p != NULL && info.n > 0) {
+        tg_str line = tg_str_cut(&info, '\n');
+        tg_str key = tg_str_cut(&line, ':');
+
+        if (tg_str_eq(key, name) && line.p != NULL) {
+            return line.n > 0 && line.p[line.n - 1] == '\r' ? tg_str_make(line.p, line.n - 1)
+                                                            : line;
+        }
+    }
+    return TG_STR_NONE;
+}
+
+bool tg_redis_is_error(const redisReply *r, const char *kind)
+{
+    size_t n = strlen(kind);
+    const char *at = r->str;
+
+    if (strncmp(at, kind, n) == 0) {
+        return true;
+    }
+    /* Redis 6 wraps what a script's command said: "ERR Error running script ...: -OOM ..." */
+    while ((at = strstr(at, " -")) != NULL) {
+        at += 2;
+        if (strncmp(at, kind, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,83 @@
+/* redis_text.h - operations as commands of Redis, and its replies as answers. No state. */
+#ifndef TG_STORE_REDIS_TEXT_H
+#define TG_STORE_REDIS_TEXT_H
+
+#include <hiredis/hiredis.h>
+
+#include "store/backend.h"
+#include "store/redis_url.h"
+#include "store/scripts.h"
+#include "util/arena.h"
+#include "util/buf.h"
+
+enum { TG_SHA_LEN = 40 };
+
+/* Keys that every command names, made once per group: {prefix}:1:... */
+struct tg_redis_keys {
+    struct tg_arena arena;
+    tg_str base;
+    tg_str meta; /* hash: epoch, start, last, run, retain, floor */
+    tg_str log;
+    tg_str floors;
+    tg_str gaps; /* of all feeds */
+    tg_str fence;
+};
+void tg_redis_keys_init(struct tg_redis_keys *k, tg_str prefix);
+void tg_redis_keys_fini(struct tg_redis_keys *k);
+
+/* A command, grown argument by argument. Zeroed is empty. The texts are borrowed until
+ * tg_redis_args_format(), which empties it. */
+struct tg_redis_args {
+    struct tg_arena arena;
+    const char *argv[24];
+    size_t lengths[24];
+    int n;
+};
+void tg_redis_arg(struct tg_redis_args *a, tg_str text);
+void tg_redis_arg_u64(struct tg_redis_args *a, uint64_t n);
+/* [owned] by the caller, tg_redis_wire_free(). */
+tg_str tg_redis_args_format(struct tg_redis_args *a);
+void tg_redis_wire_free(tg_str wire);
+
+/* The commands that a new connection begins with: AUTH, SELECT. False: not needed. */
+enum { TG_LOGIN_STEPS = 2 };
+bool tg_redis_login(const struct tg_redis_url *u, unsigned step, struct tg_redis_args *a);
+
+/* EVALSHA of an operation. */
+enum tg_script_name tg_redis_script_of(enum tg_verb verb);
+tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
+                        const struct tg_ask *ask);
+struct tg_settle {
+    tg_str run;
+    tg_str my_epoch;
+    tg_str my_run;
+    struct tg_pos highest;
+    struct tg_epoch spare;
+};
+tg_str tg_redis_settle_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
+                               tg_str sha, const struct tg_settle *settle);
+
+/* Reads. False: not the reply that was expected. */
+bool tg_redis_read_settle(const redisReply *r, struct tg_epoch *ret_epoch, struct tg_pos *ret_last,
+                          bool *ret_is_suspect);
+/* `entries` has room for TG_PAGE_MAX; they borrow from the reply. */
+bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entries,
+                        struct tg_page *ret_page);
+/* TG_VERB_APPEND, GAP and the leases. */
+bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer);
+/* One entry of the log. `ret_before`: the id in front of it; `ret_epoch` is set instead of an
+ * entry when a log starts here (is_start). */
+bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct tg_pos *ret_before,
+                         bool *ret_is_start);
+
+/* A line "name:value" of INFO; TG_STR_NONE when it is not there. */
+tg_str tg_redis_info(tg_str info, tg_str name);
+/* Whether an error reply is of this kind ("NOSCRIPT", "OOM"), also from within a script. */
+bool tg_redis_is_error(const redisReply *r, const char *kind);
+
+static inline tg_str tg_redis_text(const redisReply *r)
+{
+    return tg_str_make(r->str, r->len);
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* scripts.h - the Lua scripts of lib/store/lua, embedded at build time. */
+#ifndef TG_STORE_SCRIPTS_H
+#define TG_STORE_SCRIPTS_H
+
+#include <stddef.h>
+
+/* The order of cmake/embed_lua.cmake. */
+enum tg_script_name {
+    TG_SCRIPT_APPEND,
+    TG_SCRIPT_PAGE,
+    TG_SCRIPT_LEASE,
+    TG_SCRIPT_SETTLE,
+    TG_SCRIPT_MAX
+};
+
+struct tg_script {
+    const char *name;
+    const char *text; /* no NUL */
+    size_t n;
+};
+extern const struct tg_script tg_scripts[TG_SCRIPT_MAX];
+
+#endif
