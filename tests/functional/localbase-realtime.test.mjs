@@ -339,3 +339,34 @@ test('decoding can be paused, changes dropped, the slot lost', async () => {
   const seen = socket.inbox.items.filter((f) => f.event === 'postgres_changes');
   assert.ok(!seen.some((f) => ofRow(dropped)(f) || ofRow(lost)(f)));
 });
+
+test('Subscribed can be held back, and nothing flows before it', async () => {
+  const [socket, witness] = await Promise.all([connect(), connect()]);
+  const entries = [table('type_samples', { event: 'INSERT' })];
+  await witness.subscribe('realtime:witness', entries, ctx.user1.token);
+  await control('hold-subscribed', { hold: true });
+  const config = { postgres_changes: entries };
+  await socket.join('realtime:late', { config, token: ctx.user1.token });
+  const early = await addSample({ small: 1 });
+  await witness.event('postgres_changes', { fits: ofRow(early) });
+  assert.ok(!socket.inbox.items.some((f) => f.event === 'system'));
+  await control('hold-subscribed', { hold: false });
+  await socket.subscribed('realtime:late');
+  const shown = await addSample({ small: 2 });
+  await socket.event('postgres_changes', { fits: ofRow(shown) });
+  assert.ok(!socket.inbox.items.some((f) => f.event === 'postgres_changes' && ofRow(early)(f)));
+});
+
+test('a broken decoder connection loses what it held and goes on', async () => {
+  const socket = await connect();
+  await socket.subscribe('realtime:cut', [table('type_samples')], ctx.user1.token);
+  await db.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where application_name = 'localbase_realtime_decoder'`,
+  );
+  const isBack = async () => (await control('state')).changes.running;
+  while (await isBack());
+  while (!(await isBack()));
+  const id = await addSample({ small: 1 });
+  await socket.event('postgres_changes', { fits: ofRow(id) });
+});

@@ -187,6 +187,7 @@ export class Channel {
 
   async finishSubscribe({ attempt, subscription }, delayMs) {
     await this.sleep(delayMs + this.rt.faults.subscribedDelayMs);
+    await this.rt.subscribedGate.pass();
     if (!this.live || attempt !== this.attempt) {
       return;
     }

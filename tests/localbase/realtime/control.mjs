@@ -98,13 +98,23 @@ export function createControl(rt) {
       return { ...rt.faults };
     },
 
+    /* { hold }: true keeps every subscription from becoming active until false. */
+    'hold-subscribed': async ({ hold = true }) => {
+      if (hold) {
+        rt.subscribedGate.close();
+      } else {
+        rt.subscribedGate.open();
+      }
+      return { hold };
+    },
+
     pause: async () => {
-      rt.changes.decoder.setPaused(true);
+      await rt.changes.decoder.pause();
       return { paused: true };
     },
 
     resume: async () => {
-      rt.changes.decoder.setPaused(false);
+      rt.changes.decoder.resume();
       return { paused: false };
     },
 
@@ -147,7 +157,8 @@ export function createControl(rt) {
     /* Ends all faults. */
     reset: async () => {
       rt.resetFaults();
-      rt.changes.decoder.setPaused(false);
+      rt.subscribedGate.open();
+      rt.changes.decoder.resume();
       return {};
     },
   };

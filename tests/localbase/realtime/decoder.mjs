@@ -34,6 +34,7 @@ export class Decoder {
     this.generation = 0;
     this.polls = 0;
     this.wake = null;
+    this.polling = null;
     this.running = null;
   }
 
@@ -86,7 +87,8 @@ export class Decoder {
     while (generation === this.generation) {
       let n = 0;
       try {
-        n = this.paused ? 0 : await this.poll(client, slot);
+        this.polling = this.paused ? null : this.poll(client, slot);
+        n = (await this.polling) ?? 0;
       } catch (err) {
         if (generation === this.generation) {
           this.log(`decoder: ${err.message}`);
@@ -119,17 +121,18 @@ export class Decoder {
 
   /* The slot is lost, and with it what it held; the next one starts from now. */
   restart() {
-    this.generation++;
+    const generation = ++this.generation;
     this.ready = null;
-    const timer = setTimeout(
-      () =>
+    this.client = null;
+    const again = () => {
+      if (generation === this.generation) {
         this.start().catch((err) => {
           this.log(`decoder restart: ${err.message}`);
           this.restart();
-        }),
-      RETRY_MS,
-    );
-    timer.unref();
+        });
+      }
+    };
+    setTimeout(again, RETRY_MS).unref();
   }
 
   sleep(ms) {
@@ -142,8 +145,14 @@ export class Decoder {
     });
   }
 
-  setPaused(paused) {
-    this.paused = paused;
+  /** Resolves when no poll is under way any more: what commits from here on stays in the slot. */
+  async pause() {
+    this.paused = true;
+    await this.polling?.catch(() => {});
+  }
+
+  resume() {
+    this.paused = false;
     this.wake?.();
   }
 

@@ -32,6 +32,32 @@ const DEFAULTS = {
   maxBufferedBytes: 50_000_000,
 };
 
+/** Open at first; whoever passes while it is closed waits until it opens. */
+class Gate {
+  constructor() {
+    this.passage = null;
+  }
+
+  close() {
+    if (this.passage === null) {
+      let open;
+      const promise = new Promise((resolve) => {
+        open = resolve;
+      });
+      this.passage = { promise, open };
+    }
+  }
+
+  open() {
+    this.passage?.open();
+    this.passage = null;
+  }
+
+  async pass() {
+    await this.passage?.promise;
+  }
+}
+
 function noFaults() {
   return {
     refusals: [],
@@ -74,6 +100,7 @@ export function createRealtime(ctx) {
     sockets: new Set(),
     rooms: new Rooms(),
     roomKey: Rooms.key,
+    subscribedGate: new Gate(),
     resetFaults: () => Object.assign(faults, noFaults()),
   };
   rt.changes = new Changes({ pool: ctx.pg, db: ctx.db, log, cfg, faults });
