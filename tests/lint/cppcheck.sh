@@ -2,6 +2,8 @@
 # cppcheck - its warnings, performance and portability findings are errors.
 . "$(dirname "$0")/common.sh"
 
+# returnDanglingLifetime takes a pointer out of a struct passed by value for one into it; both
+# compilers know the difference and warn themselves.
 check() {
     local cache=$REPO/build/lint/cppcheck
     mkdir -p "$cache"
@@ -11,7 +13,7 @@ check() {
     timeout 600 cppcheck --quiet --std=c11 --language=c -j 2 -D_GNU_SOURCE -Ilib -I. \
         --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
         --suppress=missingInclude --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
-        --suppress=normalCheckLevelMaxBranches --suppress=checkersReport \
+        --suppress=normalCheckLevelMaxBranches --suppress=checkersReport --suppress=returnDanglingLifetime \
         --template='{file}:{line}: {id}: {message}' \
         --cppcheck-build-dir="$cache" --file-list="$cache/files"
 }
