@@ -120,6 +120,14 @@ test('early answers although the body never comes', async () => {
   assert.match(raw, /^HTTP\/1\.1 413 /);
 });
 
+test('Expect: 100-continue is answered by 100, and by early with the final answer', async () => {
+  const ask = (path, body) =>
+    `POST /functions/v1/${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n` +
+    `Expect: 100-continue\r\nConnection: close\r\n\r\n${body}`;
+  assert.match(await rawCall(ask('echo', 'abc')), /^HTTP\/1\.1 100 .*\r\n\r\nHTTP\/1\.1 200 /);
+  assert.match(await rawCall(ask('early', '')), /^HTTP\/1\.1 413 /);
+});
+
 test('raw gives exactly the bytes asked for', async () => {
   const bytes = 'HTTP/1.1 200\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok';
   const b64 = encodeURIComponent(Buffer.from(bytes).toString('base64'));

@@ -273,6 +273,14 @@ export async function startEdge(ctx, parts, port) {
   server.on('request', (req, res) => {
     serve(ctx, parts, req, res).catch((error) => onPartError(ctx, req, res, error));
   });
+  // A client that asks before it sends its body is told to go on, but for the one
+  // function that answers without wanting the body.
+  server.on('checkContinue', (req, res) => {
+    if (!req.url.startsWith('/functions/v1/early')) {
+      res.writeContinue();
+    }
+    server.emit('request', req, res);
+  });
   server.on('upgrade', (req, socket, head) => {
     upgraded.add(socket);
     socket.on('close', () => upgraded.delete(socket));

@@ -110,7 +110,8 @@ function status(req, res, { rest, params }) {
 /** Answers although the request's body is still on its way. */
 function early(req, res, { params }) {
   const code = number(params, 'status', 413, 599);
-  const closing = params.get('close') === '1';
+  // Whoever asked first and was not told to go on may send the body or not: no next request.
+  const closing = params.get('close') === '1' || req.headers.expect !== undefined;
   const body = JSON.stringify({ message: 'answered before the body' });
   const headers = { 'Content-Type': 'application/json', 'Content-Length': body.length };
   res.writeHead(code, closing ? { ...headers, Connection: 'close' } : headers);
