@@ -12,8 +12,8 @@
 #include "http1/conn_int.h"
 #include "http1/proxyproto.h"
 
-static const tg_usec NEVER = UINT64_MAX;
-static const tg_usec LINGER_TIME = TG_SEC(2);
+static const tg_usec never = UINT64_MAX;
+static const tg_usec linger_time = TG_SEC(2);
 
 /* ---- exchanges ---- */
 
@@ -421,6 +421,7 @@ static bool step_request(struct tg_conn *c)
 {
     struct tg_exchange *x = c->x;
 
+    TG_ASSERT(x != NULL);
     if (c->hup && x->failed == TG_OK) {
         see_hangup(c);
     }
@@ -442,8 +443,10 @@ static bool step_drop(struct tg_conn *c)
 {
     struct tg_exchange *x = c->x;
     tg_str piece = TG_STR_NONE;
-    enum tg_rc rc = pull_body(c, &piece);
+    enum tg_rc rc = TG_OK;
 
+    TG_ASSERT(x != NULL);
+    rc = pull_body(c, &piece);
     if (rc == TG_EAGAIN) {
         return false;
     }
@@ -543,7 +546,7 @@ static tg_usec time_for(const struct tg_http_opts *o, enum tg_conn_wait wait)
 {
     switch (wait) {
     case TG_WAIT_NOTHING:
-        return NEVER;
+        return never;
     case TG_WAIT_IDLE:
         return o->idle_timeout;
     case TG_WAIT_HEAD:
@@ -553,7 +556,7 @@ static tg_usec time_for(const struct tg_http_opts *o, enum tg_conn_wait wait)
     case TG_WAIT_SEND:
         return o->send_timeout;
     case TG_WAIT_LINGER:
-        return LINGER_TIME;
+        return linger_time;
     }
     TG_UNREACHABLE();
 }
@@ -564,7 +567,7 @@ static void arm(struct tg_conn *c)
 {
     struct tg_http_server *s = c->server;
 
-    if (c->deadline == NEVER) {
+    if (c->deadline == never) {
         return;
     }
     if (!tg_timer_is_on(&c->timer) || c->timer.due * TG_WHEEL_TICK_US > c->deadline + TG_MS(20)) {
@@ -584,7 +587,7 @@ static void set_deadline(struct tg_conn *c)
         tg_usec time = time_for(&c->server->opts, wait);
 
         c->wait = (uint8_t)wait;
-        c->deadline = time == NEVER ? NEVER : tg_loop_now(c->server->loop) + time;
+        c->deadline = time == never ? never : tg_loop_now(c->server->loop) + time;
         arm(c);
     }
     c->moved = false;
@@ -718,7 +721,7 @@ struct tg_conn *tg_conn_create(struct tg_http_server *s, int fd,
 
     c->magic = TG_CONN_MAGIC;
     c->server = s;
-    c->deadline = NEVER;
+    c->deadline = never;
     c->writable = true;
     tg_list_init(&c->node);
     tg_list_init(&c->todo);

@@ -4,8 +4,8 @@
 /* RFC 9110 5.6.2 token characters: "!#$%&'*+-.^_`|~", digits and letters, one bit each. */
 static const uint64_t token_bits[2] = {0x03ff6cfa00000000U, 0x57ffffffc7fffffeU};
 
-static const uint64_t ONES = 0x0101010101010101U;
-static const uint64_t HIGHS = 0x8080808080808080U;
+static const uint64_t ones = 0x0101010101010101U;
+static const uint64_t highs = 0x8080808080808080U;
 
 static bool is_control(unsigned char ch)
 {
@@ -49,8 +49,8 @@ bool tg_field_is_value(tg_str s)
         uint64_t del = 0;
 
         memcpy(&x, s.p + i, 8);
-        del = x ^ (ONES * 0x7f);
-        if ((((x - ONES * 0x20) & ~x) | ((del - ONES) & ~del)) & HIGHS) {
+        del = x ^ (ones * 0x7f);
+        if ((((x - ones * 0x20) & ~x) | ((del - ones) & ~del)) & highs) {
             if (has_control(s.p + i, 8)) {
                 return false;
             }

@@ -57,7 +57,7 @@ enum tg_rc tg_conn_raw_write(struct tg_conn *c, const struct iovec *iov, int n_i
         }
     }
     /* sendmsg() does not write there; its struct has no const. */
-    memcpy(&msg.msg_iov, &iov, sizeof(msg.msg_iov));
+    memcpy(&msg.msg_iov, &iov, sizeof(void *));
     do {
         n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
     } while (n == -1 && errno == EINTR);

@@ -20,7 +20,7 @@ enum {
     MIN_REFUSALS = 16, /* connections over the limit that are being told so */
 };
 
-static const tg_usec ACCEPT_PAUSE = TG_MS(100);
+static const tg_usec accept_pause = TG_MS(100);
 
 /* ---- the date ---- */
 
@@ -134,7 +134,7 @@ static bool accept_one(struct tg_http_server *s)
         if (turn_away(s)) {
             return true;
         }
-        tg_loop_timer_start(s->loop, &s->accept_again, ACCEPT_PAUSE);
+        tg_loop_timer_start(s->loop, &s->accept_again, accept_pause);
         return false;
     default:
         return true; /* that client has left already (ECONNABORTED and its like) */
