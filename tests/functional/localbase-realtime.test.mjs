@@ -370,3 +370,24 @@ test('a broken decoder connection loses what it held and goes on', async () => {
   const id = await addSample({ small: 1 });
   await socket.event('postgres_changes', { fits: ofRow(id) });
 });
+
+test('the slot goes when nobody is subscribed any more, and comes back', async () => {
+  const slots = async () => {
+    const { rows } = await db.query('select count(*)::int as n from pg_replication_slots');
+    return rows[0].n;
+  };
+  await Promise.all(open.map((socket) => socket.close()));
+  await control('config', { idleSlotMs: 1 });
+  try {
+    const first = await connect();
+    await first.subscribe('realtime:one', [table('type_samples')], ctx.user1.token);
+    await first.close();
+    while ((await slots()) > 0);
+  } finally {
+    await control('config', { idleSlotMs: 600_000 });
+  }
+  const socket = await connect();
+  await socket.subscribe('realtime:two', [table('type_samples')], ctx.user1.token);
+  const id = await addSample({ small: 1 });
+  await socket.event('postgres_changes', { fits: ofRow(id) });
+});

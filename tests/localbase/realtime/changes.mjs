@@ -82,6 +82,7 @@ export class Changes {
     clearTimeout(this.idleTimer);
     await this.refreshTables();
     await this.decoder.start();
+    this.armIdle();
     if (this.checkTimer === null) {
       this.checked = JSON.stringify(this.tables);
       this.checkTimer = setInterval(
@@ -191,8 +192,13 @@ export class Changes {
         this.rows.delete(row.key);
       }
     }
+    this.armIdle();
+  }
+
+  /* The slot goes when nobody has been subscribed for long. */
+  armIdle() {
+    clearTimeout(this.idleTimer);
     if (this.subscriptions.size === 0) {
-      clearTimeout(this.idleTimer);
       this.idleTimer = setTimeout(() => this.stop(), this.cfg.idleSlotMs);
       this.idleTimer.unref();
     }

@@ -178,16 +178,30 @@ export class Channel {
       if (err instanceof EntryError) {
         this.system('postgres_changes', 'error', err.message);
       } else {
-        this.system('postgres_changes', 'error', `{:error, ${JSON.stringify(err.message)}}`);
-        this.after(this.rt.cfg.subscribeRetryMs, () => this.resubscribe());
+        this.failedForNow(err);
       }
       return null;
+    }
+  }
+
+  /* Something that may pass: told, and tried again later. */
+  failedForNow(err) {
+    this.system('postgres_changes', 'error', `{:error, ${JSON.stringify(err.message)}}`);
+    if (this.live) {
+      this.after(this.rt.cfg.subscribeRetryMs, () => this.resubscribe());
     }
   }
 
   async finishSubscribe({ attempt, subscription }, delayMs) {
     await this.sleep(delayMs + this.rt.faults.subscribedDelayMs);
     await this.rt.subscribedGate.pass();
+    try {
+      // The slot may have gone while we waited; from here to activate() it cannot.
+      await this.rt.changes.ensureRunning();
+    } catch (err) {
+      this.failedForNow(err);
+      return;
+    }
     if (!this.live || attempt !== this.attempt) {
       return;
     }

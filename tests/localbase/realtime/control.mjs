@@ -19,6 +19,7 @@ const SETTABLE = [
   'subscribedDelayMs',
   'resubscribeDelayMs',
   'idleCloseMs',
+  'idleSlotMs',
   'noChannelMs',
   'maxChannels',
   'maxPresenceCalls',
