@@ -217,6 +217,10 @@ static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
 static void write_gap(struct feed *f)
 {
     struct tg_hub *h = f->hub;
+    const struct tg_write w = {.epoch = &h->epoch,
+                               .feed = tg_str_of(f->key),
+                               .fence = f->fence,
+                               .payload = tg_str_of(f->gap_reason)};
     struct pending *p = NULL;
 
     f->gap_pending = true;
@@ -224,8 +228,7 @@ static void write_gap(struct feed *f)
         return;
     }
     p = pend(f);
-    if (tg_store_gap(h->store, &h->epoch, tg_str_of(f->key), f->fence, tg_str_of(f->gap_reason),
-                     on_gap, p) != TG_OK) {
+    if (tg_store_gap(h->store, &w, on_gap, p) != TG_OK) {
         free(p);
         return;
     }
@@ -309,6 +312,7 @@ void feed_on_change(struct feed *f, tg_str payload)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf event = {.max = MAX_EVENT_BYTES};
     struct tg_hub *h = f->hub;
+    struct tg_write w = {0};
     struct pending *p = NULL;
     enum tg_rc rc = TG_OK;
 
@@ -324,9 +328,13 @@ void feed_on_change(struct feed *f, tg_str payload)
         feed_need_gap(f, "store");
         return;
     }
+    w = (struct tg_write){.epoch = &h->epoch,
+                          .feed = tg_str_of(f->key),
+                          .fence = f->fence,
+                          .topic = tg_str_of(f->key),
+                          .payload = tg_buf_view(&event)};
     p = pend(f);
-    rc = tg_store_append(h->store, &h->epoch, tg_str_of(f->key), f->fence, tg_str_of(f->key),
-                         tg_buf_view(&event), on_appended, p);
+    rc = tg_store_append(h->store, &w, on_appended, p);
     if (rc != TG_OK) {
         free(p);
         feed_need_gap(f, "store");

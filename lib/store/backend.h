@@ -92,8 +92,9 @@ void tg_store_init(struct tg_store *s, struct tg_store_group *g, struct tg_loop 
                    const struct tg_store_event_handler *h);
 void tg_store_fini(struct tg_store *s);
 
-/* Completes `op`, if it is still waited for. Callbacks may close the handle: is_closed. */
-void tg_store_answer(struct tg_store *s, tg_id op, const struct tg_answer *answer);
+/* Completes operation `id`, if it is still waited for. Callbacks may close the handle: is_closed.
+ */
+void tg_store_answer(struct tg_store *s, tg_id id, const struct tg_answer *answer);
 
 /* Up, or up again with another epoch. */
 void tg_store_tell_up(struct tg_store *s, const struct tg_epoch *epoch, struct tg_pos last,

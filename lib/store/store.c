@@ -369,26 +369,27 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
     return feed.n == 0 ? TG_EBADPARAM : start(s, &ask, &op);
 }
 
-enum tg_rc tg_store_append(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
-                           uint64_t fence, tg_str topic, tg_str payload, tg_append_fn *done,
+enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
                            void *arg)
 {
     const struct tg_ask ask = {.verb = TG_VERB_APPEND,
-                               .epoch = *epoch,
-                               .feed = feed,
-                               .fence = fence,
-                               .topic = topic,
-                               .payload = payload};
+                               .epoch = *w->epoch,
+                               .feed = w->feed,
+                               .fence = w->fence,
+                               .topic = w->topic,
+                               .payload = w->payload};
     const struct operation op = {.done.append = done, .arg = arg};
 
-    return topic.n == 0 ? TG_EBADPARAM : start(s, &ask, &op);
+    return w->topic.n == 0 ? TG_EBADPARAM : start(s, &ask, &op);
 }
 
-enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
-                        uint64_t fence, tg_str reason, tg_append_fn *done, void *arg)
+enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done, void *arg)
 {
-    const struct tg_ask ask = {
-        .verb = TG_VERB_GAP, .epoch = *epoch, .feed = feed, .fence = fence, .payload = reason};
+    const struct tg_ask ask = {.verb = TG_VERB_GAP,
+                               .epoch = *w->epoch,
+                               .feed = w->feed,
+                               .fence = w->fence,
+                               .payload = w->payload};
     const struct operation op = {.done.append = done, .arg = arg};
 
     return start(s, &ask, &op);

@@ -31,7 +31,11 @@ static inline int tg_pos_cmp(struct tg_pos a, struct tg_pos b)
     return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
-enum { TG_EPOCH_MAX = 16, TG_POS_MAX = 20 + 1 + 20, TG_CURSOR_MAX = TG_EPOCH_MAX + 1 + TG_POS_MAX };
+enum {
+    TG_EPOCH_MAX = 16,
+    TG_POS_MAX = 20 + 1 + 20,
+    TG_CURSOR_MAX = TG_EPOCH_MAX + 1 + TG_POS_MAX,
+};
 
 /* The life of one log, as text: lower-case letters and digits. A log that was lost gets another. */
 struct tg_epoch {
@@ -149,14 +153,20 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
  * of the calls. */
 typedef void tg_append_fn(enum tg_rc rc, struct tg_pos pos, void *arg);
 
-/* `feed` may be empty for topics without one (published): then `fence` is ignored. */
-enum tg_rc tg_store_append(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
-                           uint64_t fence, tg_str topic, tg_str payload, tg_append_fn *done,
+/* Texts are borrowed for the call. An empty `feed` (topics without one: published): `fence` is
+ * ignored. */
+struct tg_write {
+    const struct tg_epoch *epoch; /* of the log that the writer knows */
+    tg_str feed;
+    uint64_t fence;
+    tg_str topic;   /* append only */
+    tg_str payload; /* gap: its reason in one word */
+};
+enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
                            void *arg) TG_MUST_USE;
-/* A gap of the feed, with its reason in one word. An empty feed: of every feed and of topics
- * without one. */
-enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_epoch *epoch, tg_str feed,
-                        uint64_t fence, tg_str reason, tg_append_fn *done, void *arg) TG_MUST_USE;
+/* A gap of the feed. An empty feed: of every feed and of topics without one. */
+enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
+                        void *arg) TG_MUST_USE;
 
 /* ---- reading ---- */
 

@@ -189,9 +189,14 @@ static enum tg_rc settle(struct fixture *f, enum tg_rc rc)
 enum tg_rc append_as(struct fixture *f, const char *feed, uint64_t fence, const char *topic,
                      const char *payload)
 {
+    const struct tg_write w = {.epoch = &f->epoch,
+                               .feed = tg_str_of(feed),
+                               .fence = fence,
+                               .topic = tg_str_of(topic),
+                               .payload = tg_str_of(payload)};
+
     f->is_done = false;
-    return settle(f, tg_store_append(f->store, &f->epoch, tg_str_of(feed), fence, tg_str_of(topic),
-                                     tg_str_of(payload), on_append, f));
+    return settle(f, tg_store_append(f->store, &w, on_append, f));
 }
 
 enum tg_rc append(struct fixture *f, const char *topic, const char *payload)
@@ -201,9 +206,11 @@ enum tg_rc append(struct fixture *f, const char *topic, const char *payload)
 
 enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason)
 {
+    const struct tg_write w = {
+        .epoch = &f->epoch, .feed = tg_str_of(feed), .fence = fence, .payload = tg_str_of(reason)};
+
     f->is_done = false;
-    return settle(f, tg_store_gap(f->store, &f->epoch, tg_str_of(feed), fence, tg_str_of(reason),
-                                  on_append, f));
+    return settle(f, tg_store_gap(f->store, &w, on_append, f));
 }
 
 enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct tg_pos after,
@@ -242,6 +249,42 @@ void tail(struct fixture *f, struct tg_pos after)
 {
     f->n = 0;
     cr_assert_eq(tg_store_tail(f->store, after, on_batch, f), TG_OK);
+}
+
+static void on_one_of_many(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    struct fixture *f = arg;
+
+    (void)pos;
+    f->n_by_rc[rc]++;
+    f->n_finished++;
+    wake(f);
+}
+
+size_t append_many(struct fixture *f, const char *topic, size_t n)
+{
+    f->n_started = 0;
+    f->n_finished = 0;
+    memset(f->n_by_rc, 0, sizeof(f->n_by_rc));
+    for (size_t i = 0; i < n; i++) {
+        char text[24];
+        struct tg_write w = {.epoch = &f->epoch, .topic = tg_str_of(topic)};
+
+        (void)snprintf(text, sizeof(text), "%zu", i);
+        w.payload = tg_str_of(text);
+        f->n_started += tg_store_append(f->store, &w, on_one_of_many, f) == TG_OK;
+    }
+    return f->n_started;
+}
+
+static bool are_many_done(struct fixture *f)
+{
+    return f->n_finished == f->n_started;
+}
+
+void wait_many(struct fixture *f)
+{
+    run_until(f, are_many_done);
 }
 
 /* ---- the private server ---- */
@@ -349,6 +392,12 @@ void fixture_close(struct fixture *f)
     tg_store_group_unserve(f->group);
     tg_store_group_destroy(f->group);
     f->group = NULL;
+}
+
+void fixture_reopen(struct fixture *f)
+{
+    fixture_close(f);
+    fixture_open(f);
 }
 
 void fixture_stop(struct fixture *f)

@@ -44,6 +44,10 @@ struct fixture {
     struct tg_pos tail_last;
     unsigned n_cuts;
     size_t n_wanted;
+    /* append_many */
+    size_t n_started;
+    size_t n_finished;
+    size_t n_by_rc[TG_RC_MAX];
     /* redis: the private server */
     char dir[64];
     char socket[96];
@@ -57,8 +61,10 @@ void fixture_stop(struct fixture *f);
 /* Opens group and handle, with f->opts, and waits for TG_STORE_UP. */
 void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);
+/* With other f->opts: the same log in redis, another one in memory. */
+void fixture_reopen(struct fixture *f);
 
-/* Runs the loop until *flag, or fails the test after 10 s. */
+/* Runs the loop until it is there, or fails the test after 10 s. */
 void run_until(struct fixture *f, bool (*is_there)(struct fixture *f));
 void wait_up(struct fixture *f, unsigned n_up);
 void wait_down(struct fixture *f, unsigned n_down);
@@ -72,6 +78,10 @@ enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct t
 enum tg_rc take(struct fixture *f, const char *feed, tg_usec ttl);
 enum tg_rc renew(struct fixture *f, const char *feed, uint64_t fence, tg_usec ttl);
 enum tg_rc release(struct fixture *f, const char *feed, uint64_t fence);
+/* Starts `n` appends to `topic` at once, payloads "0", "1", ...; returns how many were taken. */
+size_t append_many(struct fixture *f, const char *topic, size_t n);
+/* Waits for all of them; they are counted by result in f->n_by_rc. */
+void wait_many(struct fixture *f);
 void tail(struct fixture *f, struct tg_pos after);
 void wait_tail(struct fixture *f, size_t n);
 /* Runs the loop for so long: for what must not come, and for ages. */
