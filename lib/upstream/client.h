@@ -28,8 +28,11 @@ struct tg_upstream_opts {
     unsigned max_connections;
     unsigned max_waiting; /* calls that wait for a connection; more: TG_EBUSY */
     tg_usec connect_timeout, first_byte_timeout, idle_timeout;
-    size_t max_head_bytes; /* of an answer's head */
-    size_t send_buffer;    /* request body bytes kept per call before TG_EAGAIN */
+    size_t max_head_bytes;     /* of an answer's head */
+    size_t send_buffer;        /* request body bytes kept per call before TG_EAGAIN */
+    unsigned retry_percent;    /* retries per hundred calls; 0: none (retry.h) */
+    unsigned breaker_failures; /* in a row, per service; 0: no breaker (breaker.h) */
+    tg_usec breaker_open;
 };
 
 /* What a call tells its owner. Never from inside tg_upstream_start() or a tg_call_ function. */
@@ -46,7 +49,7 @@ struct tg_call_handler {
     /* The request body may be written again after TG_EAGAIN. */
     void (*on_drain)(struct tg_call *call, void *ctx);
     /* Last call, exactly once. TG_OK: the answer is complete. TG_EREFUSED, TG_EGATEWAYTIME,
-     * TG_EUPSTREAM (died, broke the protocol, cut short), TG_ECANCELED, TG_EOPEN (breaker).
+     * TG_EUPSTREAM (died, broke the protocol, cut short), TG_ECANCELED.
      * `sent_any`: whether any byte of the request may have reached upstream. */
     void (*on_done)(struct tg_call *call, enum tg_rc rc, bool sent_any, void *ctx);
 };
@@ -63,6 +66,7 @@ struct tg_call_request {
     bool has_zero_length;
     tg_usec first_byte_timeout; /* 0: the client's */
     const char *service;        /* breaker's name: "rest", "auth", ... [borrowed] for ever */
+    bool may_retry; /* once more if it failed before an answer, and the method allows it */
 };
 enum { TG_CALL_CHUNKED = -1 };
 
@@ -77,10 +81,14 @@ enum tg_rc tg_upstream_create(struct tg_loop *l, const struct tg_upstream_opts *
 void tg_upstream_destroy(struct tg_upstream *up);
 const struct tg_upstream_counts *tg_upstream_counts(const struct tg_upstream *up);
 
-/* Copies what it needs of `req`. TG_EBUSY: too many waiting. ret_call is valid until on_done. */
+/* Copies what it needs of `req`. TG_EBUSY: too many waiting. TG_EOPEN: the service's breaker is
+ * open. TG_EBADREQ: HEAD with a body. ret_call is valid until on_done. */
 enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_request *req,
                              const struct tg_call_handler *h, void *ctx,
                              struct tg_call **ret_call) TG_MUST_USE;
+
+/* Whole seconds until a service whose breaker is open is asked again; 0: it is not open. */
+unsigned tg_upstream_retry_after_sec(const struct tg_upstream *up, const char *service);
 
 /* Request body. TG_EAGAIN: taken, write no more until on_drain. TG_ECLOSED: upstream does not
  * want it any more (it answered already): drop the rest. */
