@@ -46,7 +46,7 @@ static void unsubscribe(struct wtopic *t)
 enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, tg_str class_id,
                         struct wtopic **ret_topic)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = TG_TOPIC_MAX_BYTES * 4};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = (size_t)TG_TOPIC_MAX_BYTES * 4};
     struct wtopic *t = NULL;
     const char *why = NULL;
 

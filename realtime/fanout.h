@@ -34,8 +34,8 @@ struct tg_fanout_opts {
 };
 
 struct tg_fanout_counts {
-    tg_count streams, topics, deliveries, frames, slices, pages, resets, slow_consumers, heartbeats,
-        cuts, opened, ended;
+    tg_count streams, topics, deliveries, frames, sent, slices, pages, resets, slow_consumers,
+        heartbeats, cuts, opened, ended;
 };
 
 enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts,

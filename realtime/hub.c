@@ -375,7 +375,7 @@ static struct sub_mail *new_sub(struct tg_hub *h, unsigned worker, tg_id topic, 
                                 tg_str name)
 {
     struct sub_mail *m = TG_NEW(struct sub_mail);
-    struct tg_buf key = {.max = TG_TOPIC_MAX_BYTES * 4};
+    struct tg_buf key = {.max = (size_t)TG_TOPIC_MAX_BYTES * 4};
 
     tg_topic_key(&key, class_id, name);
     m->key = tg_buf_take(&key);

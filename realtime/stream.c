@@ -43,8 +43,10 @@ struct read {
     struct tg_pos up_to;
 };
 
-/* A reset, where the verdict asks for one, comes first, at the position from which the log is
- * whole again: it takes its place in the merge like any event. */
+/* A reset, where the verdict asks for one, comes first. A gap's stands at the gap's own position,
+ * in its place among the events of other topics: whoever resumes below it meets it again. The
+ * others stand at the cursor that was judged: their reason would not be found again from
+ * further on, so the position must not move before they are told. */
 static struct page *make_page(const struct cursor *c, const struct tg_page *from,
                               const struct tg_epoch *epoch, struct tg_pos up_to)
 {
@@ -52,8 +54,9 @@ static struct page *make_page(const struct cursor *c, const struct tg_page *from
     struct page *p = tg_calloc(1, sizeof(*p) + n * sizeof(struct tg_frame *));
 
     if (from->verdict != TG_COMPLETE) {
-        p->frames[p->n++] = tg_frame_reset(epoch, from->resume, c->topic->name.name,
-                                           tg_str_of(tg_verdict_word(from->verdict)));
+        p->frames[p->n++] =
+            tg_frame_reset(epoch, from->verdict == TG_RESET_GAP ? from->resume : c->pos,
+                           c->topic->name.name, tg_str_of(tg_verdict_word(from->verdict)));
     }
     for (size_t i = 0; i < from->n; i++) {
         p->frames[p->n++] = tg_frame_create(TG_FRAME_EVENT, epoch, from->entries[i].pos, TG_STR(""),
@@ -82,17 +85,18 @@ static void take_page(struct tg_stream *s, struct cursor *c, const struct tg_pag
     if (s->state == ST_READING) {
         c->verdict = from->verdict;
     }
-    c->page = make_page(c, from, &f->epoch, up_to);
-    if (from->verdict == TG_RESET_EPOCH || c->is_stale) {
+    if (from->verdict == TG_RESET_EPOCH || from->verdict == TG_RESET_AHEAD || c->is_stale) {
+        /* Nothing of this log has been seen. */
+        c->pos = (struct tg_pos){0};
         c->is_stale = false;
-        c->pos = (struct tg_pos){0}; /* nothing of the new log has been seen */
+        if (s->state == ST_READING) {
+            s->start = c->pos;
+        }
         if (!any_stale(s)) {
             s->epoch = f->epoch;
         }
     }
-    if (from->verdict == TG_RESET_AHEAD) {
-        c->pos = (struct tg_pos){0};
-    }
+    c->page = make_page(c, from, &f->epoch, up_to);
 }
 
 static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
@@ -236,7 +240,8 @@ struct batch {
 
 static void put_bytes(struct batch *b, tg_str bytes)
 {
-    b->iov[b->n_iov].iov_base = (void *)(uintptr_t)bytes.p;
+    /* writev() only reads, but its type does not say so. */
+    memcpy(&b->iov[b->n_iov].iov_base, &bytes.p, sizeof(bytes.p));
     b->iov[b->n_iov].iov_len = bytes.n;
     b->n_iov++;
     b->bytes += bytes.n;
@@ -252,11 +257,12 @@ static bool reads_as_ready(const struct cursor *c, const struct tg_frame *f, uin
     return c->is_fresh && skip == 0 && tg_frame_kind(f) == TG_FRAME_RESET;
 }
 
-static void put_frame(struct tg_stream *s, struct batch *b, struct cursor *c, struct tg_frame *f,
-                      uint32_t skip)
+static void put_frame(const struct tg_stream *s, struct batch *b, struct cursor *c,
+                      struct tg_frame *f, uint32_t skip)
 {
     struct pending_frame *p = &b->frames[b->n_frames++];
 
+    TG_ASSERT(s->ops != NULL);
     *p = (struct pending_frame){f, c, reads_as_ready(c, f, skip)};
     put_bytes(b, s->ops->bytes(f, p->is_ready));
 }
@@ -304,6 +310,7 @@ static void gather_merged(struct tg_stream *s, struct batch *b)
 
 static void gather(struct tg_stream *s, struct batch *b)
 {
+    TG_ASSERT(s->ops != NULL);
     if (s->partial != NULL) {
         tg_str bytes = s->ops->bytes(s->partial, s->partial_is_ready);
 
@@ -359,6 +366,7 @@ static void pop_control(struct tg_stream *s)
 /* Accounts for `n` written bytes: what is whole has passed, a cut frame is kept. */
 static void account(struct tg_stream *s, const struct batch *b, size_t n)
 {
+    uint64_t n_passed = 0;
     int i = 0;
 
     if (s->partial != NULL && b->n_first > 0) {
@@ -391,6 +399,8 @@ static void account(struct tg_stream *s, const struct batch *b, size_t n)
         }
         n -= whole;
         pass(s, &b->frames[k]);
+        n_passed++;
+        tg_count_add(&s->fanout->counts.sent, n_passed);
     }
 }
 
@@ -673,9 +683,10 @@ void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str mess
 
 void tg_stream_close(struct tg_stream *s)
 {
-    struct tg_fanout *f = s->fanout;
+    struct tg_fanout *f = NULL;
 
     TG_CHECK(s, STREAM_MAGIC);
+    f = s->fanout;
     if (s->state == ST_DEAD) {
         return;
     }

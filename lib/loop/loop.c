@@ -19,6 +19,8 @@
 
 enum { EPOLL_BATCH = 256 };
 
+#define STALL TG_MS(100)
+
 struct deferred {
     struct deferred *next;
     void (*fn)(void *arg);
@@ -75,6 +77,16 @@ static void come_round(struct tg_loop *l)
     tg_count_set(&l->stamp, l->now);
 }
 
+/* A callback that ran long held up everything else on this thread. */
+static void look_back(const struct tg_loop *l)
+{
+    tg_usec took = tg_clock_mono_us() - l->now;
+
+    if (took >= STALL) {
+        tg_log_limited(TG_LOG_WARN, "stall", 10, TG_KN("ms", took / 1000));
+    }
+}
+
 /* ---- timers ---- */
 
 static void on_tick(uv_timer_t *handle);
@@ -105,6 +117,7 @@ static void on_tick(uv_timer_t *handle)
     come_round(l);
     l->tick_at = UINT64_MAX;
     (void)tg_wheel_advance(&l->wheel, l->now);
+    look_back(l);
     set_tick(l);
 }
 
@@ -232,6 +245,7 @@ static void on_ours(uv_poll_t *handle, int status, int events)
         ready |= (batch[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 ? TG_HANGUP : 0U;
         w->on_ready(w, ready);
     }
+    look_back(l);
 }
 
 enum tg_rc tg_watch_open(struct tg_loop *l, struct tg_watch *w, int fd,

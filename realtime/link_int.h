@@ -1,0 +1,114 @@
+/* link_int.h - what link.c (thread, orders), link_channel.c (channels) and link_socket.c
+ * (sockets, names) share. Everything here belongs to the link's thread.
+ *
+ *   channel:  WAITING -> JOINING -> JOINED -> UP
+ *                ^          |         |       |       lost or refused for now: WAITING again,
+ *                +----------+---------+-------+       after a delay with jitter
+ *             PARKED: the token is no longer accepted; waits for another
+ *
+ *   socket:   RESOLVING -> CONNECTING -> OPEN;  BACKOFF after a loss */
+#ifndef TG_REALTIME_LINK_INT_H
+#define TG_REALTIME_LINK_INT_H
+
+#include <pthread.h>
+
+#include "loop/mailbox.h"
+#include "loop/wheel.h"
+#include "realtime/link.h"
+#include "realtime/wsclient.h"
+#include "util/id.h"
+#include "util/map.h"
+
+enum channel_state { CH_WAITING, CH_JOINING, CH_JOINED, CH_UP, CH_PARKED };
+enum socket_state { SO_BACKOFF, SO_RESOLVING, SO_CONNECTING, SO_OPEN };
+
+struct socket;
+struct tg_phoenix;
+
+struct channel {
+    struct tg_list node; /* in its socket's list */
+    struct socket *socket;
+    struct tg_link *link;
+    uint64_t id;
+    char topic[32];
+    char *schema;
+    char *table;
+    char *filter;
+    char *token;
+    enum channel_state state;
+    uint64_t join_ref;
+    unsigned tokens_pushed; /* each brings one more `Subscribed`, which means no loss */
+    unsigned failures;
+    tg_usec not_before;
+    struct tg_timer timer; /* join or subscribe timeout; next try */
+};
+
+struct socket {
+    struct tg_list node;
+    struct tg_link *link;
+    tg_id id;
+    enum socket_state state;
+    struct tg_ws *ws;
+    struct tg_list channels;
+    unsigned n_channels;
+    struct channel *joining;
+    uint64_t ref;
+    uint64_t heartbeat_ref; /* 0: answered */
+    unsigned failures;
+    struct tg_timer timer; /* heartbeat when open, next try when not */
+    struct tg_timer pace;  /* the next join is allowed */
+};
+
+struct tg_link {
+    struct tg_link_opts opts;
+    struct tg_link_handler h;
+    void *arg;
+    char *host; /* without port, for resolving */
+    char *hostport;
+    char *target;
+    char service[8];
+    bool tls;
+    unsigned port;
+    struct tg_mailbox *mailbox;
+    struct tg_wsc *wsc;
+    struct tg_wheel wheel;
+    struct tg_list sockets;
+    struct tg_ids socket_ids;
+    struct tg_map channels; /* by topic */
+    unsigned n_open;
+    unsigned n_resolving;
+    tg_usec next_join;
+    uint64_t random;
+    pthread_t thread;
+    bool stopping;
+    bool started;
+    struct tg_link_counts counts;
+};
+
+enum { LINK_MAX_FRAME = 64 * 1024 };
+
+/* link.c */
+void link_start_timer(struct tg_link *l, struct tg_timer *t, tg_usec after);
+/* Doubles with each failure up to a limit, then half to whole of it. */
+tg_usec link_backoff(struct tg_link *l, unsigned failures);
+
+/* link_channel.c */
+void channel_on_timer(struct tg_timer *t);
+bool channel_is_on_wire(const struct channel *ch);
+/* The channel is no longer on the wire. */
+void channel_lose(struct channel *ch, const char *why, bool needs_token, tg_usec retry_in);
+void channel_free(struct channel *ch);
+void channel_leave(struct channel *ch);
+/* Begins the next join if the socket is free and the pace allows it. */
+void channel_join_next(struct socket *s);
+void channel_on_frame(struct socket *s, const struct tg_phoenix *f);
+/* Sends a frame and frees it. A socket whose peer does not read is closed. */
+void link_send(struct socket *s, struct tg_buf *frame);
+
+/* link_socket.c */
+void socket_dial(struct socket *s);
+void socket_free(struct socket *s);
+/* One with room for another channel, new if need be. */
+struct socket *socket_with_room(struct tg_link *l);
+
+#endif

@@ -1,0 +1,213 @@
+/* report.c - counters as Prometheus lines and as JSON. */
+#include "server/report.h"
+
+#include <stdio.h>
+
+#include "realtime/hub.h"
+#include "server/metric.h"
+
+bool tg_report_is_ready(struct tg_buf *reason, void *report)
+{
+    const struct tg_report *r = report;
+
+    if (tg_count_get(&r->draining) != 0) {
+        (void)tg_buf_str(reason, TG_STR("draining"));
+        return false;
+    }
+    if (tg_count_get(&tg_hub_counts(r->hub)->store_up) == 0) {
+        (void)tg_buf_str(reason, TG_STR("the store cannot be reached"));
+        return false;
+    }
+    return true;
+}
+
+/* ---- one counter of every worker ---- */
+
+struct row {
+    const char *name;
+    const char *type;
+    const char *help;
+    const tg_count *(*get)(const struct tg_worker *w);
+};
+
+#define GETTER(fn, expr)                                                                           \
+    static const tg_count *fn(const struct tg_worker *w)                                           \
+    {                                                                                              \
+        return &(expr);                                                                            \
+    }
+
+GETTER(get_accepted, tg_http_server_counts(w->http)->accepted)
+GETTER(get_open, tg_http_server_counts(w->http)->open)
+GETTER(get_full, tg_http_server_counts(w->http)->refused_full)
+GETTER(get_requests, tg_http_server_counts(w->http)->requests)
+GETTER(get_bad, tg_http_server_counts(w->http)->bad_requests)
+GETTER(get_timeouts, tg_http_server_counts(w->http)->timeouts)
+GETTER(get_in, tg_http_server_counts(w->http)->bytes_in)
+GETTER(get_out, tg_http_server_counts(w->http)->bytes_out)
+GETTER(get_calls, tg_upstream_counts(w->upstream)->calls)
+GETTER(get_open_calls, tg_upstream_counts(w->upstream)->open_calls)
+GETTER(get_failed, tg_upstream_counts(w->upstream)->failed)
+GETTER(get_connects, tg_upstream_counts(w->upstream)->connects)
+GETTER(get_reused, tg_upstream_counts(w->upstream)->reused)
+GETTER(get_retried, tg_upstream_counts(w->upstream)->retried)
+GETTER(get_breaker, tg_upstream_counts(w->upstream)->breaker_open)
+GETTER(get_hits, tg_auth_counts(w->auth)->hits)
+GETTER(get_checks, tg_auth_counts(w->auth)->checks)
+GETTER(get_unknown, tg_auth_counts(w->auth)->unknown)
+GETTER(get_refused, w->counts.refused)
+GETTER(get_proxied, w->counts.proxied)
+GETTER(get_tunnels, w->counts.tunnels)
+GETTER(get_jwks, w->counts.jwks_fetches)
+GETTER(get_jwks_failures, w->counts.jwks_failures)
+GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
+GETTER(get_wtopics, tg_fanout_counts(w->fanout)->topics)
+GETTER(get_opened, tg_fanout_counts(w->fanout)->opened)
+GETTER(get_ended, tg_fanout_counts(w->fanout)->ended)
+GETTER(get_frames, tg_fanout_counts(w->fanout)->frames)
+GETTER(get_sent, tg_fanout_counts(w->fanout)->sent)
+GETTER(get_pages, tg_fanout_counts(w->fanout)->pages)
+GETTER(get_resets, tg_fanout_counts(w->fanout)->resets)
+GETTER(get_slow, tg_fanout_counts(w->fanout)->slow_consumers)
+GETTER(get_beats, tg_fanout_counts(w->fanout)->heartbeats)
+GETTER(get_cuts, tg_fanout_counts(w->fanout)->cuts)
+
+static const struct row rows[] = {
+    {"connections_total", "counter", "Client connections accepted.", get_accepted},
+    {"connections", "gauge", "Client connections open.", get_open},
+    {"connections_refused_total", "counter", "Connections over the limit.", get_full},
+    {"requests_total", "counter", "Request heads read.", get_requests},
+    {"bad_requests_total", "counter", "Requests that the HTTP layer refused.", get_bad},
+    {"timeouts_total", "counter", "Clients that were too slow.", get_timeouts},
+    {"client_bytes_in_total", "counter", "Bytes read from clients.", get_in},
+    {"client_bytes_out_total", "counter", "Bytes written to clients.", get_out},
+    {"refused_total", "counter", "Requests answered with an error of the gateway.", get_refused},
+    {"proxied_total", "counter", "Requests passed upstream.", get_proxied},
+    {"tunnels_total", "counter", "WebSockets passed upstream.", get_tunnels},
+    {"upstream_calls_total", "counter", "HTTP calls upstream.", get_calls},
+    {"upstream_calls", "gauge", "HTTP calls under way.", get_open_calls},
+    {"upstream_failed_total", "counter", "HTTP calls that failed.", get_failed},
+    {"upstream_connects_total", "counter", "Connections made upstream.", get_connects},
+    {"upstream_reused_total", "counter", "Calls on a kept connection.", get_reused},
+    {"upstream_retried_total", "counter", "Calls tried again.", get_retried},
+    {"upstream_breaker_total", "counter", "Calls that an open breaker refused.", get_breaker},
+    {"tokens_remembered_total", "counter", "Tokens known from before.", get_hits},
+    {"tokens_checked_total", "counter", "Signatures checked.", get_checks},
+    {"tokens_unknown_key_total", "counter", "Tokens with an unknown key.", get_unknown},
+    {"jwks_fetches_total", "counter", "Fetches of the signing keys.", get_jwks},
+    {"jwks_failures_total", "counter", "Fetches that failed.", get_jwks_failures},
+    {"streams", "gauge", "Open streams.", get_streams},
+    {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},
+    {"streams_opened_total", "counter", "Streams that began.", get_opened},
+    {"streams_ended_total", "counter", "Streams that ended.", get_ended},
+    {"frames_total", "counter", "Events that reached the worker.", get_frames},
+    {"deliveries_total", "counter", "Events written to streams.", get_sent},
+    {"replay_pages_total", "counter", "Pages read for replay.", get_pages},
+    {"resets_total", "counter", "Resets told to streams.", get_resets},
+    {"slow_consumers_total", "counter", "Streams ended because they fell behind.", get_slow},
+    {"heartbeats_total", "counter", "Heartbeats written.", get_beats},
+    {"ring_cuts_total", "counter", "Times the rings were dropped.", get_cuts},
+};
+
+static void put_workers(struct tg_buf *out, const struct tg_report *r, const struct row *row)
+{
+    char name[96];
+
+    (void)snprintf(name, sizeof(name), "tidegate_%s", row->name);
+    tg_metric_head(out, name, row->type, row->help);
+    for (unsigned i = 0; i < r->n_workers; i++) {
+        char labels[32];
+
+        (void)snprintf(labels, sizeof(labels), "worker=\"%u\"", i);
+        tg_metric_u64(out, name, labels,
+                      tg_count_get(row->get(tg_server_worker_inside(r->workers[i]))));
+    }
+}
+
+/* ---- the hub and the link ---- */
+
+struct single {
+    const char *name;
+    const char *type;
+    const char *help;
+    const tg_count *count;
+};
+
+static void put_singles(struct tg_buf *out, const struct tg_report *r)
+{
+    const struct tg_hub_counts *h = tg_hub_counts(r->hub);
+    const struct tg_link_counts *l = tg_hub_link_counts(r->hub);
+    const struct single singles[] = {
+        {"tidegate_feeds", "gauge", "Upstream subscriptions wanted.", &h->feeds},
+        {"tidegate_feeds_live", "gauge", "Upstream subscriptions covered.", &h->feeds_live},
+        {"tidegate_topics", "gauge", "Topics known to the hub.", &h->topics},
+        {"tidegate_changes_total", "counter", "Changes received upstream.", &h->changes},
+        {"tidegate_appended_total", "counter", "Events handed to the log.", &h->appended},
+        {"tidegate_append_errors_total", "counter", "Events the log refused.", &h->append_errors},
+        {"tidegate_gaps_total", "counter", "Gaps written.", &h->gaps},
+        {"tidegate_log_entries_total", "counter", "Entries read from the log.", &h->log_entries},
+        {"tidegate_changes_lost_total", "counter", "Changes lost inside.", &h->lost},
+        {"tidegate_mail_full_total", "counter", "Mails that found a full box.", &h->mail_full},
+        {"tidegate_store_up", "gauge", "Whether the store answers.", &h->store_up},
+        {"tidegate_upstream_online", "gauge", "Whether a Realtime socket is open.", &l->online},
+        {"tidegate_upstream_sockets", "gauge", "Realtime sockets.", &l->sockets},
+        {"tidegate_upstream_channels", "gauge", "Realtime channels.", &l->channels},
+        {"tidegate_upstream_joins_total", "counter", "Channel joins.", &l->joins},
+        {"tidegate_upstream_join_errors_total", "counter", "Refused joins.", &l->join_errors},
+        {"tidegate_upstream_reconnects_total", "counter", "Lost sockets.", &l->reconnects},
+    };
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(singles); i++) {
+        tg_metric_head(out, singles[i].name, singles[i].type, singles[i].help);
+        tg_metric_u64(out, singles[i].name, NULL, tg_count_get(singles[i].count));
+    }
+}
+
+void tg_report_metrics(struct tg_buf *out, void *report)
+{
+    const struct tg_report *r = report;
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(rows); i++) {
+        put_workers(out, r, &rows[i]);
+    }
+    put_singles(out, r);
+}
+
+static uint64_t sum(const struct tg_report *r, const tg_count *(*get)(const struct tg_worker *w))
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < r->n_workers; i++) {
+        total += tg_count_get(get(tg_server_worker_inside(r->workers[i])));
+    }
+    return total;
+}
+
+static void put_number(struct tg_buf *out, const char *name, uint64_t v, bool is_first)
+{
+    (void)tg_buf_printf(out, "%s\"%s\":%llu", is_first ? "" : ",", name, (unsigned long long)v);
+}
+
+void tg_report_status(struct tg_buf *out, void *report)
+{
+    const struct tg_report *r = report;
+    const struct tg_hub_counts *h = tg_hub_counts(r->hub);
+    const struct tg_link_counts *l = tg_hub_link_counts(r->hub);
+
+    (void)tg_buf_str(out, TG_STR("{\"clients\":{"));
+    put_number(out, "workers", r->n_workers, true);
+    put_number(out, "connections", sum(r, get_open), false);
+    put_number(out, "requests", sum(r, get_requests), false);
+    put_number(out, "streams", sum(r, get_streams), false);
+    put_number(out, "deliveries", sum(r, get_sent), false);
+    (void)tg_buf_str(out, TG_STR("},\"realtime\":{"));
+    put_number(out, "online", tg_count_get(&l->online), true);
+    put_number(out, "sockets", tg_count_get(&l->sockets), false);
+    put_number(out, "channels", tg_count_get(&l->channels), false);
+    put_number(out, "feeds", tg_count_get(&h->feeds), false);
+    put_number(out, "feeds_live", tg_count_get(&h->feeds_live), false);
+    put_number(out, "changes", tg_count_get(&h->changes), false);
+    put_number(out, "gaps", tg_count_get(&h->gaps), false);
+    (void)tg_buf_str(out, TG_STR("},\"store\":{"));
+    put_number(out, "up", tg_count_get(&h->store_up), true);
+    (void)tg_buf_printf(out, ",\"backend\":\"%s\"}}", r->store_is_memory ? "memory" : "redis");
+}

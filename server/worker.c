@@ -1,0 +1,203 @@
+/* worker.c - makes a worker, runs its thread, and takes it down in order.
+ *
+ *   RUNNING --drain--> DRAINING --no connection left, or time is up--> thread ends */
+#include "server/worker.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/digest.h"
+#include "auth/jwks.h"
+#include "handlers/exchange.h"
+#include "handlers/router.h"
+#include "server/trust.h"
+#include "util/log.h"
+
+enum { MAX_MAILS = 65536 };
+
+#define DRAIN_LOOK TG_MS(20)
+
+struct tg_server_worker {
+    struct tg_worker w;
+    char name[8];
+    pthread_t thread;
+    bool is_started;
+    struct tg_timer drain;
+    tg_usec drain_until;
+    struct tg_trust *trust;
+};
+
+/* The HTTP server's argument is the handlers' worker. */
+static bool is_trusted(const struct sockaddr_storage *peer, void *arg)
+{
+    const struct tg_server_worker *s = TG_CONTAINER_OF(arg, struct tg_server_worker, w);
+
+    return tg_trust_has(peer, s->trust);
+}
+
+static void end_thread(struct tg_server_worker *s)
+{
+    tg_fanout_stop(s->w.fanout);
+    tg_http_server_destroy(s->w.http);
+    s->w.http = NULL;
+    tg_upstream_destroy(s->w.upstream);
+    s->w.upstream = NULL;
+    tg_loop_close_mail(s->w.loop);
+    tg_loop_stop(s->w.loop);
+}
+
+/* Connections end one by one, each for its own reason; the last one ends the thread. */
+static void on_drain_look(struct tg_timer *t)
+{
+    struct tg_server_worker *s = TG_CONTAINER_OF(t, struct tg_server_worker, drain);
+    size_t left = tg_http_server_open(s->w.http);
+
+    if (left == 0 || tg_loop_now(s->w.loop) >= s->drain_until) {
+        tg_log(left == 0 ? TG_LOG_INFO : TG_LOG_WARN, "drained", TG_KN("cut", left));
+        end_thread(s);
+        return;
+    }
+    tg_loop_timer_start(s->w.loop, t, DRAIN_LOOK);
+}
+
+struct drain_mail {
+    struct tg_mail mail;
+    struct tg_server_worker *to;
+    tg_usec timeout;
+    tg_usec spread;
+};
+
+static void drop_drain(struct tg_mail *mail)
+{
+    free(TG_CONTAINER_OF(mail, struct drain_mail, mail));
+}
+
+static void on_drain(struct tg_mail *mail, void *owner)
+{
+    struct drain_mail *m = TG_CONTAINER_OF(mail, struct drain_mail, mail);
+    struct tg_server_worker *s = m->to;
+
+    (void)owner;
+    tg_http_server_drain(s->w.http);
+    tg_fanout_drain(s->w.fanout, m->spread);
+    s->drain_until = tg_loop_now(s->w.loop) + m->timeout;
+    tg_loop_timer_start(s->w.loop, &s->drain, DRAIN_LOOK);
+    free(m);
+}
+
+void tg_server_worker_drain(struct tg_server_worker *s, tg_usec timeout, tg_usec spread)
+{
+    struct drain_mail *m = TG_NEW(struct drain_mail);
+
+    m->mail.run = on_drain;
+    m->mail.drop = drop_drain;
+    m->to = s;
+    m->timeout = timeout;
+    m->spread = spread;
+    while (tg_loop_post(s->w.loop, &m->mail) == TG_EFULL) {
+        (void)sched_yield(); /* main has nothing else to do, and the worker is at work */
+    }
+}
+
+static void make_id_prefix(struct tg_worker *w)
+{
+    unsigned char random[5];
+    char hex[2 * sizeof(random) + 1];
+
+    tg_random_bytes(random, sizeof(random));
+    tg_hex(random, sizeof(random), hex);
+    (void)snprintf(w->id_prefix, sizeof(w->id_prefix), "%s-%u-", hex, w->index);
+}
+
+enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
+                                   struct tg_server_worker **ret_worker)
+{
+    struct tg_server_worker *s = TG_NEW(struct tg_server_worker);
+    struct tg_worker *w = &s->w;
+    struct tg_http_opts http = opts->http;
+    enum tg_rc rc = TG_OK;
+
+    w->index = opts->index;
+    w->opts = opts->handlers;
+    w->keys = tg_keys_ref(opts->keys);
+    w->auth = tg_auth_create(&opts->auth);
+    make_id_prefix(w);
+    tg_timer_init(&s->drain, on_drain_look);
+    (void)snprintf(s->name, sizeof(s->name), "%u", w->index);
+    http.on_request = tg_router_on_request;
+    http.on_refuse = tg_refuse_conn;
+    http.is_trusted = is_trusted;
+    s->trust = opts->trust;
+    http.arg = w;
+    rc = tg_loop_create(s->name, MAX_MAILS, &w->loop);
+    if (rc == TG_OK) {
+        tg_loop_set_owner(w->loop, w);
+        rc = tg_http_server_create(w->loop, &http, &w->http);
+    }
+    if (rc == TG_OK) {
+        rc = tg_upstream_create(w->loop, &opts->upstream, &w->upstream);
+    }
+    if (rc == TG_OK) {
+        rc = tg_fanout_create(w->loop, &opts->fanout, &w->fanout);
+    }
+    if (rc == TG_OK) {
+        rc = tg_fanout_start(w->fanout);
+    }
+    if (rc == TG_OK) {
+        rc = tg_http_server_listen(w->http, fd);
+    }
+    if (rc != TG_OK) {
+        tg_server_worker_destroy(s);
+        return rc;
+    }
+    *ret_worker = s;
+    return TG_OK;
+}
+
+static void *run(void *arg)
+{
+    tg_loop_run(((struct tg_server_worker *)arg)->w.loop);
+    return NULL;
+}
+
+enum tg_rc tg_server_worker_start(struct tg_server_worker *s)
+{
+    if (pthread_create(&s->thread, NULL, run, s) != 0) {
+        return TG_ELIMIT;
+    }
+    s->is_started = true;
+    return TG_OK;
+}
+
+void tg_server_worker_join(struct tg_server_worker *s)
+{
+    if (s != NULL && s->is_started) {
+        (void)pthread_join(s->thread, NULL);
+        s->is_started = false;
+    }
+}
+
+void tg_server_worker_destroy(struct tg_server_worker *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    if (s->w.http != NULL) {
+        tg_http_server_destroy(s->w.http);
+    }
+    if (s->w.upstream != NULL) {
+        tg_upstream_destroy(s->w.upstream);
+    }
+    tg_loop_destroy(s->w.loop);
+    tg_fanout_destroy(s->w.fanout);
+    tg_auth_destroy(s->w.auth);
+    tg_keys_unref(s->w.keys);
+    free(s);
+}
+
+const struct tg_worker *tg_server_worker_inside(const struct tg_server_worker *s)
+{
+    return &s->w;
+}
