@@ -18,6 +18,8 @@ struct seen {
     bool is_chunked;
     bool says_close;
     bool says_keep_alive;
+    bool says_upgrade;
+    bool has_upgrade;
 };
 
 /* ---- the end of the head ---- */
@@ -246,10 +248,14 @@ static enum tg_rc see_field(struct tg_head *h, struct seen *seen, const struct t
         h->expect_continue |=
             tg_str_ieq(f->name, TG_STR("expect")) && tg_str_ieq(f->value, TG_STR("100-continue"));
         return TG_OK;
+    case 7:
+        seen->has_upgrade |= tg_str_ieq(f->name, TG_STR("upgrade"));
+        return TG_OK;
     case 10:
         if (tg_str_ieq(f->name, TG_STR("connection"))) {
             seen->says_close |= tg_field_list_has(f->value, TG_STR("close"));
             seen->says_keep_alive |= tg_field_list_has(f->value, TG_STR("keep-alive"));
+            seen->says_upgrade |= tg_field_list_has(f->value, TG_STR("upgrade"));
         }
         return TG_OK;
     case 14:
@@ -307,6 +313,9 @@ static enum tg_rc decide_framing(struct tg_head *h, const struct seen *seen,
         h->body = TG_BODY_LENGTH;
     }
     h->keep_alive = !seen->says_close && (h->minor == 1 || seen->says_keep_alive);
+    /* What stands behind an upgrade that was not granted is HTTP for some and not for others
+     * (llhttp): the answer ends the connection. */
+    h->keep_alive &= !(seen->says_upgrade && seen->has_upgrade);
     h->expect_continue &= h->minor == 1 && (seen->is_chunked || h->content_length != 0);
     return TG_OK;
 }

@@ -29,7 +29,7 @@ struct tg_head {
     tg_str host; /* value of Host, p == NULL if absent (HTTP/1.0) */
     enum tg_body_kind body;
     uint64_t content_length; /* with TG_BODY_LENGTH */
-    bool keep_alive;
+    bool keep_alive;         /* false also for who asks for an upgrade, granted or not */
     bool expect_continue;
     size_t bytes; /* length of the head with its final CRLF */
 };
