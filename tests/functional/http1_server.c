@@ -30,7 +30,8 @@ struct app {
     struct tg_buf gone;   /* "<target>=<rc>" per ended request, comma-separated */
     struct tg_conn *held; /* waits for /release */
     uint64_t raw_open;
-    uint64_t no_trust; /* peers are not trusted */
+    uint64_t no_trust;      /* peers are not trusted */
+    uint64_t describes_all; /* whatever the target is */
 };
 
 struct job {
@@ -155,16 +156,20 @@ static void do_echo(struct tg_conn *c, struct job *job)
     answer(c, 200, tg_buf_view(&job->body));
 }
 
-/* How the request was read: what must be the same everywhere. */
+/* How the request was read: what must be the same everywhere. Also as a field, for HEAD. */
 static void do_describe(struct tg_conn *c, struct job *job)
 {
     const struct tg_head *h = &tg_conn_request(c)->head;
     TG_CLEANUP(tg_buf_fini) struct tg_buf b;
+    struct tg_field f = {.name = TG_STR("X-Read")};
+    struct tg_answer a = {.status = 200, .fields = {.v = &f, .n = 1}};
 
     tg_buf_init(&b, BODY_MAX);
     (void)tg_buf_printf(&b, "%.*s|%.*s|%.*s|%" PRIu64 "\n", TG_STR_ARG(h->method_text),
                         TG_STR_ARG(h->target), TG_STR_ARG(h->host), job->n_body);
-    answer(c, 200, tg_buf_view(&b));
+    a.length = (int64_t)b.n;
+    f.value = tg_str_make(b.p, b.n - 1);
+    tg_conn_answer(c, &a, tg_buf_view(&b));
 }
 
 static void do_count(struct tg_conn *c, struct job *job)
@@ -441,7 +446,7 @@ static const struct route routes[] = {
 
 static void choose(struct tg_conn *c, struct job *job)
 {
-    for (size_t i = 0; i < TG_ARRAY_LEN(routes); i++) {
+    for (size_t i = 0; i < TG_ARRAY_LEN(routes) && job->app->describes_all == 0; i++) {
         if (tg_str_has_prefix(job->target, routes[i].prefix)) {
             job->on_whole = routes[i].on_whole;
             if (routes[i].at_once != NULL) {
@@ -455,9 +460,10 @@ static void choose(struct tg_conn *c, struct job *job)
 
 static void on_request(struct tg_conn *c, struct tg_request *req, void *arg)
 {
+    const struct app *app = arg;
     struct job *job = NULL;
 
-    if (tg_str_eq(req->head.target, TG_STR("/"))) {
+    if (app->describes_all == 0 && tg_str_eq(req->head.target, TG_STR("/"))) {
         tg_conn_set_handler(c, &quiet, NULL);
         answer(c, 200, TG_STR("ok\n"));
         return;
@@ -469,7 +475,8 @@ static void on_request(struct tg_conn *c, struct tg_request *req, void *arg)
     tg_buf_init(&job->body, BODY_MAX);
     tg_conn_set_handler(c, &handler, job);
     choose(c, job);
-    if (req->head.expect_continue && !tg_str_has_prefix(job->target, TG_STR("/early"))) {
+    if (req->head.expect_continue &&
+        (app->describes_all != 0 || !tg_str_has_prefix(job->target, TG_STR("/early")))) {
         tg_loop_defer(job->app->loop, want_later, job);
     }
 }
@@ -517,6 +524,7 @@ enum {
     PROXY,
     UNTRUSTED,
     NOFILE,
+    DESCRIBE,
     N_SETTINGS
 };
 
@@ -536,6 +544,7 @@ static struct setting settings[N_SETTINGS] = {
     [PROXY] = {"proxy", 0},
     [UNTRUSTED] = {"untrusted", 0},
     [NOFILE] = {"nofile", 0},
+    [DESCRIBE] = {"describe", 0},
 };
 
 static bool read_setting(char *arg)
@@ -632,6 +641,7 @@ int main(int argc, char **argv)
         .arg = &app,
     };
     app.no_trust = settings[UNTRUSTED].value;
+    app.describes_all = settings[DESCRIBE].value;
     tg_log_init(2, TG_LOG_INFO);
     tg_buf_init(&app.gone, LOG_MAX);
     TG_ASSERT(tg_loop_create("http1", 16, &app.loop) == TG_OK);

@@ -190,6 +190,8 @@ Test(head, who_keeps_the_connection)
     cr_assert_not(good(HEAD("Connection: a\r\nConnection: x, CLOSE\r\n")).keep_alive);
     cr_assert_not(good(HEAD("Connection: keep-alive, close\r\n")).keep_alive);
     cr_assert(good(HEAD("Connection: upgrade\r\n")).keep_alive);
+    cr_assert(good(HEAD("Upgrade: h2c\r\n")).keep_alive);
+    cr_assert_not(good(HEAD("Upgrade: h2c\r\nConnection: x, Upgrade\r\n")).keep_alive);
     cr_assert_not(good(TG_STR("GET / HTTP/1.0\r\n\r\n")).keep_alive);
     cr_assert(good(TG_STR("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")).keep_alive);
 }
