@@ -85,7 +85,7 @@ static enum tg_rc parse_host(tg_str text, struct tg_redis_url *u)
     if (text.n > 0 && text.p[0] == '[') {
         text = tg_str_skip(text, 1);
         host = tg_str_cut(&text, ']');
-        if (text.n > 0 && text.p[0] != ':') {
+        if (text.p == NULL || (text.n > 0 && text.p[0] != ':')) {
             return TG_EBADPARAM;
         }
         text = text.n > 0 ? tg_str_skip(text, 1) : TG_STR_NONE;

@@ -89,7 +89,7 @@ struct tg_store_opts {
 /* The shared state behind the handles of one process (memory: the log itself, an actor on the
  * loop given to tg_store_group_serve; redis: the options and the address). Made by main before
  * the threads start, destroyed after they ended. `opts` is copied. TG_EBADPARAM: an option or
- * the url is not usable; TG_EUNSUPPORTED: rediss://; TG_ESTORE: the name has no address. */
+ * the url is not usable; TG_EUNSUPPORTED: rediss://. SIGPIPE must be ignored (hiredis 0.14). */
 struct tg_store_group;
 enum tg_rc tg_store_group_create(const struct tg_store_opts *opts,
                                  struct tg_store_group **ret_group) TG_MUST_USE;

@@ -9,9 +9,14 @@ local run, my_epoch, my_run, highest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'run', 'retain', 'floor')
 local epoch, last = meta[1], meta[2]
 
--- The log's first entry names the epoch: the log exists from then on, and tails learn of it.
+-- The log's first entry names the epoch: the log exists from then on, and tails learn of it. Its
+-- id lies behind all that is known of the log before: what that one left in topics stays below.
 local function start(before)
-    local id = redis.call('XADD', KEYS[2], '*', 's', ARGV[5], 'b', before)
+    local now = redis.call('TIME')
+    local ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+    local known = string.match(later(before, later(highest, last or '0-0')), '^%d+')
+    local id = string.format('%.0f-0', math.max(ms, tonumber(known)) + 1)
+    redis.call('XADD', KEYS[2], id, 's', ARGV[5], 'b', before)
     redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'start', id, 'last', id, 'run', run,
         'retain', ARGV[6])
     redis.call('HDEL', KEYS[1], 'floor')

@@ -349,13 +349,14 @@ void fixture_start(struct fixture *f, bool is_redis)
 {
     *f = (struct fixture){.opts = {.prefix = "test",
                                    .retain_for = TG_SEC(3600),
-                                   .retain_events = 1000,
+                                   .retain_events = 10000,
                                    .log_events = 10000,
                                    .max_event_bytes = 65536,
                                    .max_pending = 4096,
                                    .timeout = TG_SEC(5),
                                    .holder = "gateway-1"}};
     cr_assert_eq(tg_loop_create("test", 64, &f->loop), TG_OK);
+    (void)signal(SIGPIPE, SIG_IGN); /* as main does */
     if (is_redis) {
         (void)snprintf(f->dir, sizeof(f->dir), "/tmp/tidegate-store-XXXXXX");
         cr_assert(mkdtemp(f->dir) != NULL);
