@@ -9,6 +9,8 @@
 #include "realtime/stream.h"
 #include "util/map.h"
 
+#define TG_STREAM_MAGIC 0x7374726dU
+
 enum { N_BUCKETS = 60 };
 
 /* A topic on this worker. */
@@ -120,13 +122,26 @@ void fanout_sweep_soon(struct tg_fanout *f);
 uint64_t fanout_random(struct tg_fanout *f);
 
 /* stream.c */
-void stream_flush(struct tg_stream *s);
 /* Something it waits for has changed. */
 void stream_poke(struct tg_stream *s);
 void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str message);
 void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame *position);
 void stream_new_epoch(struct tg_stream *s);
-void stream_read_next(struct tg_fanout *f);
 void stream_free(struct tg_stream *s);
+
+/* stream_page.c */
+/* Reads, now or when there is room. */
+void stream_want_page(struct tg_stream *s, struct cursor *c);
+void stream_drop_page(struct cursor *c);
+/* There is room for reads again. */
+void stream_read_next(struct tg_fanout *f);
+
+/* stream_write.c */
+void stream_flush(struct tg_stream *s);
+/* Only the rest of a cut frame and the controls: no events. */
+void stream_flush_controls(struct tg_stream *s);
+/* Puts a frame of this stream alone before what comes next. Takes the reference. */
+void stream_tell(struct tg_stream *s, struct tg_frame *frame);
+void stream_pop_control(struct tg_stream *s);
 
 #endif

@@ -1,0 +1,324 @@
+/* stream_write.c - the merge of a stream's cursors by id, and the writing of what is pending.
+ *
+ * Invariant: nothing is written while some cursor does not know what comes next on its
+ * topic (a page is missing), so ids ascend over all topics of a stream: the horizon rule
+ * of DESIGN.md 2.2. A cursor moves only over what the socket has taken. */
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "realtime/fanout_int.h"
+
+enum {
+    MAX_IOV = 64,
+    MAX_WRITE_BYTES = 256 * 1024,
+    MAX_WRITES = 4, /* of one flush: others want their turn */
+    MAX_CONTROLS = 16,
+};
+
+/* ---- what comes next ---- */
+
+enum next { NEXT_FRAME, NEXT_NOTHING, NEXT_UNKNOWN };
+
+/* The next frame of one cursor, `skip` frames of it being spoken for already. */
+static enum next peek(struct tg_stream *s, struct cursor *c, uint32_t skip,
+                      struct tg_frame **ret_frame)
+{
+    struct tg_ring *ring = &c->topic->ring;
+    uint32_t at = 0;
+
+    if (c->page != NULL) {
+        at = c->page->at + skip;
+        if (at < c->page->n) {
+            *ret_frame = c->page->frames[at];
+            return NEXT_FRAME;
+        }
+        if (skip > 0) {
+            return NEXT_UNKNOWN; /* what follows is only looked for once these are written */
+        }
+        if (!c->page->has_more) {
+            if (tg_pos_cmp(c->page->up_to, c->pos) > 0) {
+                c->pos = c->page->up_to;
+            }
+        }
+        stream_drop_page(c);
+    }
+    if (c->is_stale || !tg_ring_covers(ring, c->pos)) {
+        stream_want_page(s, c);
+        return NEXT_UNKNOWN;
+    }
+    at = tg_ring_above(ring, c->pos) + skip;
+    if (at < ring->n) {
+        *ret_frame = tg_ring_at(ring, at);
+        return NEXT_FRAME;
+    }
+    return NEXT_NOTHING;
+}
+
+/* ---- writing ---- */
+
+struct pending_frame {
+    struct tg_frame *frame;
+    struct cursor *cursor;
+    bool is_ready;
+};
+
+struct batch {
+    struct iovec iov[MAX_IOV];
+    struct pending_frame frames[MAX_IOV];
+    int n_iov;
+    unsigned n_first; /* iovecs before the frames: the rest of a frame, controls */
+    unsigned n_frames;
+    size_t bytes;
+};
+
+static void put_bytes(struct batch *b, tg_str bytes)
+{
+    /* writev() only reads, but its type does not say so. */
+    memcpy(&b->iov[b->n_iov].iov_base, &bytes.p, sizeof(bytes.p));
+    b->iov[b->n_iov].iov_len = bytes.n;
+    b->n_iov++;
+    b->bytes += bytes.n;
+}
+
+static bool is_full(const struct batch *b)
+{
+    return b->n_iov == MAX_IOV || b->bytes >= MAX_WRITE_BYTES;
+}
+
+static bool reads_as_ready(const struct cursor *c, const struct tg_frame *f, uint32_t skip)
+{
+    return c->is_fresh && skip == 0 && tg_frame_kind(f) == TG_FRAME_RESET;
+}
+
+static void put_frame(const struct tg_stream *s, struct batch *b, struct cursor *c,
+                      struct tg_frame *f, uint32_t skip)
+{
+    struct pending_frame *p = &b->frames[b->n_frames++];
+
+    TG_ASSERT(s->ops != NULL);
+    *p = (struct pending_frame){f, c, reads_as_ready(c, f, skip)};
+    put_bytes(b, s->ops->bytes(f, p->is_ready));
+}
+
+/* One topic: what is pending, in a row. */
+static void gather_one(struct tg_stream *s, struct batch *b)
+{
+    struct cursor *c = &s->cursors[0];
+    struct tg_frame *f = NULL;
+
+    for (uint32_t skip = 0; !is_full(b) && peek(s, c, skip, &f) == NEXT_FRAME; skip++) {
+        put_frame(s, b, c, f, skip);
+    }
+}
+
+/* Several topics: always the smallest id, as long as every topic knows its next. */
+static void gather_merged(struct tg_stream *s, struct batch *b)
+{
+    uint32_t skip[TG_STREAM_MAX_TOPICS] = {0};
+
+    while (!is_full(b)) {
+        struct tg_frame *best = NULL;
+        uint32_t from = 0;
+
+        for (uint32_t i = 0; i < s->n_cursors; i++) {
+            struct tg_frame *f = NULL;
+            enum next next = peek(s, &s->cursors[i], skip[i], &f);
+
+            if (next == NEXT_UNKNOWN) {
+                return;
+            }
+            if (next == NEXT_FRAME &&
+                (best == NULL || tg_pos_cmp(tg_frame_pos(f), tg_frame_pos(best)) < 0)) {
+                best = f;
+                from = i;
+            }
+        }
+        if (best == NULL) {
+            return;
+        }
+        put_frame(s, b, &s->cursors[from], best, skip[from]);
+        skip[from]++;
+    }
+}
+
+/* The rest of a cut frame, and what is for this stream alone. */
+static void gather_first(const struct tg_stream *s, struct batch *b)
+{
+    TG_ASSERT(s->ops != NULL);
+    if (s->partial != NULL) {
+        tg_str bytes = s->ops->bytes(s->partial, s->partial_is_ready);
+
+        put_bytes(b, tg_str_skip(bytes, s->partial_at));
+    }
+    for (const struct control *c = s->controls; c != NULL; c = c->next) {
+        put_bytes(b, s->ops->bytes(c->frame, false));
+    }
+    b->n_first = (unsigned)b->n_iov;
+}
+
+static void gather(struct tg_stream *s, struct batch *b)
+{
+    gather_first(s, b);
+    if (s->n_cursors == 1) {
+        gather_one(s, b);
+    } else {
+        gather_merged(s, b);
+    }
+}
+
+static void pass(struct tg_stream *s, const struct pending_frame *p)
+{
+    struct cursor *c = p->cursor;
+
+    c->pos = tg_frame_pos(p->frame);
+    c->is_fresh = c->is_fresh && !p->is_ready;
+    if (tg_frame_kind(p->frame) == TG_FRAME_RESET && !p->is_ready) {
+        tg_count_add(&s->fanout->counts.resets, 1);
+    }
+    if (c->page != NULL) {
+        /* The page's reference goes: whoever needs the frame longer has taken its own. */
+        tg_frame_unref(c->page->frames[c->page->at]);
+        c->page->at++;
+    }
+}
+
+static void set_partial(struct tg_stream *s, struct tg_frame *f, bool is_ready, size_t at)
+{
+    s->partial = tg_frame_ref(f);
+    s->partial_is_ready = is_ready;
+    s->partial_at = (uint32_t)at;
+}
+
+void stream_pop_control(struct tg_stream *s)
+{
+    struct control *c = s->controls;
+
+    s->controls = c->next;
+    s->n_controls--;
+    tg_frame_unref(c->frame);
+    free(c);
+}
+
+/* Accounts for `n` written bytes: what is whole has passed, a cut frame is kept. */
+static void account(struct tg_stream *s, const struct batch *b, size_t n)
+{
+    uint64_t n_passed = 0;
+    int i = 0;
+
+    if (s->partial != NULL && b->n_first > 0) {
+        size_t left = b->iov[0].iov_len;
+
+        if (n < left) {
+            s->partial_at += (uint32_t)n;
+            return;
+        }
+        n -= left;
+        tg_frame_unref(s->partial);
+        s->partial = NULL;
+        i++;
+    }
+    for (; i < (int)b->n_first && n > 0; i++) {
+        if (n < b->iov[i].iov_len) {
+            set_partial(s, s->controls->frame, false, n);
+            n = 0;
+        } else {
+            n -= b->iov[i].iov_len;
+        }
+        stream_pop_control(s);
+    }
+    for (unsigned k = 0; k < b->n_frames && n > 0; k++) {
+        size_t whole = b->iov[b->n_first + k].iov_len;
+
+        if (n < whole) {
+            set_partial(s, b->frames[k].frame, b->frames[k].is_ready, n);
+            n = whole;
+        }
+        n -= whole;
+        pass(s, &b->frames[k]);
+        n_passed++;
+        tg_count_add(&s->fanout->counts.sent, n_passed);
+    }
+}
+
+void stream_flush(struct tg_stream *s)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    for (int round = 0; round < MAX_WRITES; round++) {
+        struct batch b;
+        size_t n = 0;
+        enum tg_rc rc = TG_OK;
+
+        if (s->is_blocked || s->state != ST_LIVE) {
+            return;
+        }
+        b.n_iov = 0;
+        b.n_frames = 0;
+        b.bytes = 0;
+        gather(s, &b);
+        if (b.n_iov == 0) {
+            return;
+        }
+        rc = s->ops->writev(s->arg, b.iov, b.n_iov, &n);
+        if (rc == TG_OK) {
+            account(s, &b, n);
+            s->has_written = true;
+        }
+        if (rc == TG_EAGAIN || (rc == TG_OK && n < b.bytes)) {
+            s->is_blocked = true;
+        } else if (rc != TG_OK) {
+            stream_end(s, "client", rc, TG_STR(""));
+        } else if (!is_full(&b)) {
+            return;
+        }
+    }
+    /* More is pending: the walker comes back to this topic. */
+    if (!s->is_blocked && s->state == ST_LIVE) {
+        struct wtopic *t = s->cursors[0].topic;
+
+        if (tg_list_empty(&t->dirty)) {
+            tg_list_append(&s->fanout->dirty, &t->dirty);
+        } else {
+            t->walk_again = true;
+        }
+        tg_loop_task_start(s->fanout->loop, &s->fanout->walker);
+    }
+}
+
+void tg_stream_writable(struct tg_stream *s)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    s->is_blocked = false;
+    stream_flush(s);
+}
+
+/* Puts a frame of this stream alone before what comes next. Takes the reference. */
+void stream_tell(struct tg_stream *s, struct tg_frame *frame)
+{
+    struct control *c = NULL;
+    struct control **end = &s->controls;
+
+    if (s->n_controls == MAX_CONTROLS) {
+        tg_frame_unref(frame);
+        return;
+    }
+    c = TG_NEW(struct control);
+    c->frame = frame;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = c;
+    s->n_controls++;
+}
+
+void stream_flush_controls(struct tg_stream *s)
+{
+    struct batch b = {.n_iov = 0};
+    size_t n = 0;
+
+    if (!s->is_blocked) {
+        gather_first(s, &b);
+        if (s->ops->writev(s->arg, b.iov, b.n_iov, &n) == TG_OK) {
+            account(s, &b, n);
+        }
+    }
+}
