@@ -167,6 +167,9 @@ static struct tg_upstream_opts upstream_opts(const struct tg_config *c)
         .idle_timeout = TG_MS(c->upstream.idle_timeout_ms),
         .max_head_bytes = c->upstream.head_bytes,
         .send_buffer = c->upstream.send_bytes,
+        .retry_percent = c->upstream.retry_budget,
+        .breaker_failures = c->upstream.breaker_failures,
+        .breaker_open = TG_MS(c->upstream.breaker_open_ms),
     };
 }
 
