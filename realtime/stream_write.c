@@ -17,7 +17,8 @@ enum {
 
 /* ---- what comes next ---- */
 
-enum next { NEXT_FRAME, NEXT_NOTHING, NEXT_UNKNOWN };
+/* NEXT_LATER: known once what is spoken for has been written. */
+enum next { NEXT_FRAME, NEXT_NOTHING, NEXT_UNKNOWN, NEXT_LATER };
 
 /* The next frame of one cursor, `skip` frames of it being spoken for already. */
 static enum next peek(struct tg_stream *s, struct cursor *c, uint32_t skip,
@@ -33,7 +34,7 @@ static enum next peek(struct tg_stream *s, struct cursor *c, uint32_t skip,
             return NEXT_FRAME;
         }
         if (skip > 0) {
-            return NEXT_UNKNOWN; /* what follows is only looked for once these are written */
+            return NEXT_LATER;
         }
         if (!c->page->has_more) {
             if (tg_pos_cmp(c->page->up_to, c->pos) > 0) {
@@ -69,6 +70,7 @@ struct batch {
     unsigned n_first; /* iovecs before the frames: the rest of a frame, controls */
     unsigned n_frames;
     size_t bytes;
+    bool has_later; /* it ended where what follows was not known yet */
 };
 
 static void put_bytes(struct batch *b, tg_str bytes)
@@ -104,9 +106,15 @@ static void put_frame(const struct tg_stream *s, struct batch *b, struct cursor 
 static void gather_one(struct tg_stream *s, struct batch *b)
 {
     struct cursor *c = &s->cursors[0];
-    struct tg_frame *f = NULL;
 
-    for (uint32_t skip = 0; !is_full(b) && peek(s, c, skip, &f) == NEXT_FRAME; skip++) {
+    for (uint32_t skip = 0; !is_full(b); skip++) {
+        struct tg_frame *f = NULL;
+        enum next next = peek(s, c, skip, &f);
+
+        if (next != NEXT_FRAME) {
+            b->has_later = next == NEXT_LATER;
+            return;
+        }
         put_frame(s, b, c, f, skip);
     }
 }
@@ -124,7 +132,8 @@ static void gather_merged(struct tg_stream *s, struct batch *b)
             struct tg_frame *f = NULL;
             enum next next = peek(s, &s->cursors[i], skip[i], &f);
 
-            if (next == NEXT_UNKNOWN) {
+            if (next == NEXT_UNKNOWN || next == NEXT_LATER) {
+                b->has_later = next == NEXT_LATER;
                 return;
             }
             if (next == NEXT_FRAME &&
@@ -254,6 +263,7 @@ void stream_flush(struct tg_stream *s)
         b.n_iov = 0;
         b.n_frames = 0;
         b.bytes = 0;
+        b.has_later = false;
         gather(s, &b);
         if (b.n_iov == 0) {
             return;
@@ -267,7 +277,7 @@ void stream_flush(struct tg_stream *s)
             s->is_blocked = true;
         } else if (rc != TG_OK) {
             stream_end(s, "client", rc, TG_STR(""));
-        } else if (!is_full(&b)) {
+        } else if (!is_full(&b) && !b.has_later) {
             return;
         }
     }
