@@ -41,6 +41,23 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
     return CURL_PREREQFUNC_OK;
 }
 
+/* The answer came whole, though the request has not ended or could not be sent to its end. */
+bool tg_call_is_answered(const struct tg_call *call)
+{
+    return call->has_head &&
+           (call->is_bodyless || (call->length != -1 && call->received == call->length));
+}
+
+/* Whoever waits for room learns from tg_call_write() that none is needed any more. */
+static void refuse_body(struct tg_call *call)
+{
+    call->body_refused = true;
+    if (call->owes_drain) {
+        call->owes_drain = false;
+        call->h->on_drain(call, call->ctx);
+    }
+}
+
 static size_t on_read(char *out, size_t size, size_t n, void *arg)
 {
     struct tg_call *call = arg;
@@ -49,6 +66,10 @@ static size_t on_read(char *out, size_t size, size_t n, void *arg)
 
     TG_CHECK(call, TG_CALL_MAGIC);
     if (is_over(call)) {
+        return CURL_READFUNC_ABORT;
+    }
+    if (take == 0 && call->body_ended && call->written < call->body_length) {
+        tg_call_fail(call, TG_ECANCELED); /* the owner ended it short of what it announced */
         return CURL_READFUNC_ABORT;
     }
     if (take == 0) {
@@ -99,6 +120,14 @@ static enum tg_rc note_framing(struct tg_call *call, const struct tg_upstream_fi
     return TG_OK;
 }
 
+/* libcurl would wait until the rest of the request is sent, which nobody reads. */
+static void end_when_answered(struct tg_call *call)
+{
+    if (call->mode == TG_MODE_UPLOAD && tg_call_is_answered(call)) {
+        tg_call_kick(call);
+    }
+}
+
 static enum tg_rc take_head(struct tg_call *call)
 {
     tg_str rest = tg_buf_view(&call->head);
@@ -145,11 +174,14 @@ static enum tg_rc take_head(struct tg_call *call)
     if (is_chunked) {
         call->length = -1;
     }
-    /* libcurl, too, stops sending here, but goes on when upstream is content so far. */
-    if (status >= 300 && !call->body_ended) {
-        call->body_refused = true;
-    }
     call->h->on_head(call, status, reason, call->fields, n, call->length, call->ctx);
+    /* libcurl, too, stops sending here, but goes on when upstream is content so far. */
+    if (call->mode == TG_MODE_UPLOAD && !is_over(call)) {
+        if (status >= 300) {
+            refuse_body(call);
+        }
+        end_when_answered(call);
+    }
     return TG_OK;
 }
 
@@ -203,6 +235,7 @@ static size_t on_write(char *p, size_t size, size_t n, void *arg)
     call->received += (int64_t)bytes.n;
     tg_count_add(&call->up->counts.bytes_in, bytes.n);
     call->h->on_body(call, bytes, call->ctx);
+    end_when_answered(call);
     return bytes.n;
 }
 

@@ -68,6 +68,7 @@ struct tg_call {
     char method[TG_CALL_METHOD_MAX];
     char set_method[TG_CALL_METHOD_MAX]; /* what the handle has; "": its own */
     bool may_retry;
+    bool is_retry;   /* this is the second time */
     bool is_added;   /* to the multi handle */
     bool wants_add;  /* kicked for this */
     bool is_breaker; /* owes the breaker a report */
@@ -81,6 +82,7 @@ struct tg_call {
     struct tg_buf body; /* [body_at .. n) is to be sent */
     size_t body_at;
     int64_t body_length;
+    int64_t written; /* by the owner */
     bool body_ended;
     bool body_refused; /* upstream answered early: no more of it */
     bool send_paused;
@@ -102,6 +104,9 @@ struct tg_call {
 void tg_call_setup(struct tg_call *call);
 /* call.c: does what was put off until libcurl may be entered. */
 void tg_call_unpause(struct tg_call *call);
+bool tg_call_is_answered(const struct tg_call *call);
+/* request.c: the handle's options for `req`, of which nothing is needed afterwards. */
+enum tg_rc tg_call_prepare(struct tg_call *call, const struct tg_call_request *req) TG_MUST_USE;
 /* client.c */
 void tg_call_kick(struct tg_call *call);
 /* client.c: ends it for `rc` before libcurl is entered again. */

@@ -10,7 +10,11 @@
 
 #include "upstream/call_int.h"
 
-enum { MAX_TEXT_BYTES = 1 << 20, HTTP2_STREAMS = 100 };
+enum {
+    MAX_TEXT_BYTES = 1 << 20,
+    BODY_SLACK = 1 << 20, /* what one tg_call_write() may pass the send buffer by */
+    HTTP2_STREAMS = 100,
+};
 
 /* ---- services ---- */
 
@@ -87,7 +91,7 @@ static struct tg_call *take_call(struct tg_upstream *up)
     tg_timer_init(&call->timer, on_deadline);
     tg_buf_init(&call->text, MAX_TEXT_BYTES);
     tg_buf_init(&call->head, up->opts.max_head_bytes);
-    tg_buf_init(&call->body, SIZE_MAX / 2);
+    tg_buf_init(&call->body, up->opts.send_buffer + BODY_SLACK);
     tg_call_setup(call);
     return call;
 }
@@ -117,6 +121,8 @@ static void reset_call(struct tg_call *call)
     call->sent_any = false;
     call->attempts = 0;
     call->body_at = 0;
+    call->written = 0;
+    call->is_retry = false;
     call->body_ended = false;
     call->body_refused = false;
     call->send_paused = false;
@@ -226,18 +232,12 @@ static void try_again(struct tg_call *call)
 
     tg_count_add(&up->counts.retried, 1);
     call->may_retry = false;
+    call->is_retry = true;
     call->state = TG_CALL_WAITING;
     call->wants_add = true;
     call->send_paused = false;
     tg_buf_clear(&call->head);
     tg_loop_timer_start(up->loop, &call->timer, tg_retry_pause(next_random(up)));
-}
-
-/* The answer came whole, though libcurl could not send the rest of a request after it. */
-static bool is_answered(const struct tg_call *call)
-{
-    return call->has_head &&
-           (call->is_bodyless || (call->length != -1 && call->received == call->length));
 }
 
 static void on_curl_done(CURL *easy, CURLcode result, void *arg)
@@ -257,7 +257,7 @@ static void on_curl_done(CURL *easy, CURLcode result, void *arg)
     rc = tg_rc_from_curl(result, call->sent_any);
     if (rc == TG_OK && !call->has_head) {
         rc = TG_EUPSTREAM;
-    } else if (rc != TG_OK && is_answered(call)) {
+    } else if (rc != TG_OK && tg_call_is_answered(call)) {
         rc = TG_OK;
     } else if (rc == TG_EGATEWAYTIME && call->sent_any) {
         rc = TG_EUPSTREAM; /* timeouts behind the connect are ours, not libcurl's */
@@ -349,8 +349,12 @@ static void on_flush(void *arg)
         } else if (call->wants_add) {
             call->wants_add = false;
             call->attempts = 0;
+            /* What one kept connection did the others may do as well. */
+            curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, call->is_retry ? 1L : 0L);
             TG_ASSERT(curl_multi_add_handle(up->multi.curl, call->easy) == CURLM_OK);
             call->is_added = true;
+        } else if (call->is_added && call->mode == TG_MODE_UPLOAD && tg_call_is_answered(call)) {
+            finish(call, TG_OK); /* and the connection with what nobody reads is closed */
         } else if (call->is_added) {
             tg_call_unpause(call);
         }
@@ -358,137 +362,6 @@ static void on_flush(void *arg)
 }
 
 /* ---- the start ---- */
-
-/* Begins a line. Its place is an offset for now: the text may still move. */
-static void begin_line(struct tg_call *call, size_t at, tg_str name)
-{
-    if (at == call->cap_lines) {
-        call->cap_lines = TG_MAX(32U, call->cap_lines * 2);
-        call->lines = tg_realloc(call->lines, call->cap_lines, sizeof(struct curl_slist));
-    }
-    call->lines[at].data = (char *)(uintptr_t)call->text.n;
-    (void)tg_buf_str(&call->text, name);
-}
-
-static void add_line(struct tg_call *call, size_t at, tg_str name, tg_str value)
-{
-    begin_line(call, at, name);
-    if (value.n == 0) {
-        (void)tg_buf_char(&call->text, ';'); /* libcurl's way to say "there, and empty" */
-    } else {
-        (void)tg_buf_str(&call->text, TG_STR(": "));
-        (void)tg_buf_str(&call->text, value);
-    }
-    (void)tg_buf_char(&call->text, '\0');
-}
-
-/* "Name:" keeps libcurl from adding its own. */
-static void add_ban(struct tg_call *call, size_t at, tg_str name)
-{
-    begin_line(call, at, name);
-    (void)tg_buf_str(&call->text, tg_str_make(":", 2)); /* with its NUL */
-}
-
-static bool has_field(const struct tg_call_request *req, tg_str name)
-{
-    for (size_t i = 0; i < req->n_fields; i++) {
-        if (tg_str_ieq(req->fields[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum tg_rc make_lines(struct tg_call *call, const struct tg_call_request *req)
-{
-    size_t n = 0;
-    char length[24];
-
-    if (!has_field(req, TG_STR("Host"))) {
-        add_line(call, n++, TG_STR("Host"), tg_str_of(call->up->authority));
-    }
-    for (size_t i = 0; i < req->n_fields; i++) {
-        add_line(call, n++, req->fields[i].name, req->fields[i].value);
-    }
-    if (!has_field(req, TG_STR("Accept"))) {
-        add_ban(call, n++, TG_STR("Accept"));
-    }
-    if (req->body_length != 0) {
-        add_ban(call, n++, TG_STR("Expect"));
-    }
-    if (req->body_length > 0 || req->has_zero_length) {
-        int n_length = snprintf(length, sizeof(length), "%lld", (long long)req->body_length);
-
-        add_line(call, n++, TG_STR("Content-Length"), tg_str_make(length, (size_t)n_length));
-    }
-    if (tg_buf_rc(&call->text) != TG_OK) {
-        return TG_EHEADSIZE;
-    }
-    for (size_t i = 0; i < n; i++) {
-        call->lines[i].data = call->text.p + (uintptr_t)call->lines[i].data;
-        call->lines[i].next = i + 1 < n ? &call->lines[i + 1] : NULL;
-    }
-    return TG_OK;
-}
-
-/* The handle keeps its options from call to call; only what differs is set. */
-static void set_mode(struct tg_call *call, int64_t body_length)
-{
-    CURL *easy = call->easy;
-    enum tg_call_mode mode = body_length != 0                    ? TG_MODE_UPLOAD
-                             : strcmp(call->method, "HEAD") == 0 ? TG_MODE_HEAD
-                                                                 : TG_MODE_PLAIN;
-    const char *method = call->method;
-
-    if (mode != call->mode) {
-        call->mode = mode;
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* also takes back the other two */
-        if (mode == TG_MODE_HEAD) {
-            curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-        } else if (mode == TG_MODE_UPLOAD) {
-            curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-        }
-    }
-    if (mode == TG_MODE_UPLOAD) {
-        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)body_length);
-    }
-    if ((mode == TG_MODE_PLAIN && strcmp(method, "GET") == 0) || mode == TG_MODE_HEAD) {
-        method = "";
-    }
-    if (strcmp(method, call->set_method) != 0) {
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method[0] == '\0' ? NULL : method);
-        (void)snprintf(call->set_method, sizeof(call->set_method), "%s", method);
-    }
-}
-
-static enum tg_rc prepare(struct tg_call *call, const struct tg_call_request *req)
-{
-    enum tg_rc rc = TG_OK;
-
-    if (req->method.n == 0 || req->method.n >= sizeof(call->method)) {
-        return TG_EMETHOD;
-    }
-    memcpy(call->method, req->method.p, req->method.n);
-    call->method[req->method.n] = '\0';
-    if (req->body_length != 0 && strcmp(call->method, "HEAD") == 0) {
-        return TG_EBADREQ;
-    }
-    (void)tg_buf_str(&call->text, req->target);
-    (void)tg_buf_char(&call->text, '\0');
-    rc = make_lines(call, req);
-    if (rc != TG_OK) {
-        return rc;
-    }
-    curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, call->text.p);
-    set_mode(call, req->body_length);
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
-    call->body_length = req->body_length;
-    call->body_ended = req->body_length == 0;
-    call->may_retry = req->may_retry;
-    call->first_byte_timeout =
-        req->first_byte_timeout == 0 ? call->up->opts.first_byte_timeout : req->first_byte_timeout;
-    return TG_OK;
-}
 
 static size_t max_calls(const struct tg_upstream *up)
 {
@@ -506,11 +379,11 @@ enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_reques
 
     TG_CHECK(up, TG_UPSTREAM_MAGIC);
     TG_ON_LOOP(up->loop);
-    if (up->n_calls >= max_calls(up)) {
+    if (up->multi.is_closing || up->n_calls >= max_calls(up)) {
         return TG_EBUSY;
     }
     call = take_call(up);
-    rc = prepare(call, req);
+    rc = tg_call_prepare(call, req);
     if (rc != TG_OK) {
         give_back(call);
         return rc;
@@ -544,8 +417,13 @@ enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_reques
 enum tg_rc tg_call_write(struct tg_call *call, tg_str bytes)
 {
     TG_CHECK(call, TG_CALL_MAGIC);
+    TG_ON_LOOP(call->up->loop);
     if (call->body_refused || call->failed != TG_OK) {
         return TG_ECLOSED;
+    }
+    TG_ASSERT(!call->body_ended);
+    if (call->body_length > 0 && (int64_t)bytes.n > call->body_length - call->written) {
+        return TG_ELIMIT;
     }
     /* What was sent makes room once it is half of the buffer, so that moving stays cheap. */
     if (call->body_at > 0 && call->body_at >= call->body.n / 2) {
@@ -555,7 +433,10 @@ enum tg_rc tg_call_write(struct tg_call *call, tg_str bytes)
     if (call->body.n == call->body_at) {
         call->moved = tg_loop_now(call->up->loop); /* upstream owed nothing so far */
     }
-    (void)tg_buf_str(&call->body, bytes);
+    if (tg_buf_str(&call->body, bytes) != TG_OK) {
+        return TG_ELIMIT;
+    }
+    call->written += (int64_t)bytes.n;
     if (call->send_paused) {
         tg_call_kick(call);
     }
@@ -643,10 +524,19 @@ enum tg_rc tg_upstream_create(struct tg_loop *l, const struct tg_upstream_opts *
     return TG_OK;
 }
 
+/* In the deferred phase: a callback that called tg_upstream_destroy() has returned by then. */
 static void free_upstream(void *arg)
 {
     struct tg_upstream *up = arg;
 
+    while (!tg_list_empty(&up->pool)) {
+        struct tg_call *call = TG_CONTAINER_OF(up->pool.next, struct tg_call, node);
+
+        tg_list_remove(&call->node);
+        destroy_call(call);
+    }
+    tg_multi_fini(&up->multi);
+    up->magic = 0;
     free(up->url);
     free(up->authority);
     free(up->ca_file);
@@ -659,17 +549,12 @@ void tg_upstream_destroy(struct tg_upstream *up)
         return;
     }
     TG_CHECK(up, TG_UPSTREAM_MAGIC);
+    TG_ON_LOOP(up->loop);
+    up->multi.is_closing = true;
     while (!tg_list_empty(&up->calls)) {
         finish(TG_CONTAINER_OF(up->calls.next, struct tg_call, node), TG_ECANCELED);
     }
-    while (!tg_list_empty(&up->pool)) {
-        struct tg_call *call = TG_CONTAINER_OF(up->pool.next, struct tg_call, node);
-
-        tg_list_remove(&call->node);
-        destroy_call(call);
-    }
-    tg_multi_fini(&up->multi);
-    up->magic = 0;
+    tg_loop_timer_stop(up->loop, &up->multi.timer);
     tg_loop_defer(up->loop, free_upstream, up);
 }
 

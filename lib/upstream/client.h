@@ -77,12 +77,17 @@ struct tg_upstream_counts {
 
 enum tg_rc tg_upstream_create(struct tg_loop *l, const struct tg_upstream_opts *opts,
                               struct tg_upstream **ret_up) TG_MUST_USE;
-/* Cancels what runs (on_done with TG_ECANCELED), then frees. */
+/* Cancels what runs (on_done with TG_ECANCELED, before this returns), then frees. Not from inside
+ * on_head, on_interim, on_body or on_drain. NULL is fine. */
 void tg_upstream_destroy(struct tg_upstream *up);
 const struct tg_upstream_counts *tg_upstream_counts(const struct tg_upstream *up);
 
-/* Copies what it needs of `req`. TG_EBUSY: too many waiting. TG_EOPEN: the service's breaker is
- * open. TG_EBADREQ: HEAD with a body. ret_call is valid until on_done. */
+/* Copies what it needs of `req`; `h` [borrowed] until on_done. TG_EBUSY: too many waiting.
+ * TG_EOPEN: the service's breaker is open. TG_EBADREQ: HEAD with a body, or a method, target or
+ * field that would not be one on the wire. ret_call is valid until on_done.
+ *
+ * Fields go out as given, but: Host first; Transfer-Encoding and Expect never; Content-Length
+ * in its place, or at the end, with the value of `body_length`. */
 enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_request *req,
                              const struct tg_call_handler *h, void *ctx,
                              struct tg_call **ret_call) TG_MUST_USE;
@@ -91,7 +96,8 @@ enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_reques
 unsigned tg_upstream_retry_after_sec(const struct tg_upstream *up, const char *service);
 
 /* Request body. TG_EAGAIN: taken, write no more until on_drain. TG_ECLOSED: upstream does not
- * want it any more (it answered already): drop the rest. */
+ * want it any more (it answered already): drop the rest. TG_ELIMIT: not taken, more than
+ * `body_length` or 1 MiB more than `send_buffer`. */
 enum tg_rc tg_call_write(struct tg_call *call, tg_str bytes);
 void tg_call_end_body(struct tg_call *call);
 

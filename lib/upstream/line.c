@@ -42,11 +42,50 @@ enum tg_rc tg_line_status(tg_str line, unsigned *ret_status, tg_str *ret_reason)
     return TG_OK;
 }
 
+/* RFC 9110 5.6.2 */
+static bool is_tchar(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+bool tg_line_is_token(tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!is_tchar(s.p[i])) {
+            return false;
+        }
+    }
+    return s.n != 0;
+}
+
+bool tg_line_is_target(tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < 0x21 || s.p[i] > 0x7e) {
+            return false;
+        }
+    }
+    return s.n != 0;
+}
+
+bool tg_line_is_text(tg_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum tg_rc tg_line_field(tg_str line, tg_str *ret_name, tg_str *ret_value)
 {
     tg_str name = TG_STR_NONE;
 
-    if (memchr(line.p, '\0', line.n) != NULL) {
+    if (!tg_line_is_text(line)) {
         return TG_EBADREQ;
     }
     name = tg_str_cut(&line, ':');

@@ -249,6 +249,7 @@ void tg_multi_setup(struct tg_multi *m, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     /* A name that is still being looked up must not hold up whoever gives up on it. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_SHARE, m->share);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, m);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
@@ -263,10 +264,14 @@ enum tg_rc tg_multi_init(struct tg_multi *m, struct tg_loop *l)
     m->loop = l;
     tg_timer_init(&m->timer, on_timer);
     m->curl = curl_multi_init();
-    if (m->curl == NULL) {
+    m->share = curl_share_init();
+    if (m->curl == NULL || m->share == NULL) {
+        (void)curl_multi_cleanup(m->curl);
+        (void)curl_share_cleanup(m->share);
         curl_global_cleanup();
         return TG_EINTERNAL;
     }
+    curl_share_setopt(m->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
     curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_timeout);
@@ -282,6 +287,8 @@ void tg_multi_fini(struct tg_multi *m)
     m->is_closing = true;
     (void)curl_multi_cleanup(m->curl); /* closes the pooled connections: on_close */
     m->curl = NULL;
+    (void)curl_share_cleanup(m->share);
+    m->share = NULL;
     tg_loop_timer_stop(m->loop, &m->timer);
     for (size_t i = 0; i < m->n_socks; i++) {
         tg_multi_forget(m, (int)i);

@@ -15,6 +15,7 @@ struct tg_multi_sock;
 struct tg_multi {
     struct tg_loop *loop;
     CURLM *curl;
+    CURLSH *share;                /* TLS sessions, so that a new connection resumes an old one's */
     struct tg_multi_sock **socks; /* by descriptor */
     size_t n_socks;
     struct tg_timer timer;
