@@ -45,8 +45,10 @@ struct redis_store {
     struct tg_timer heartbeat;
     unsigned n_losses;         /* in a row */
     bool is_settling;          /* the script was asked and has not answered */
+    bool is_log_doubted;       /* the tail has met another log's beginning */
     bool is_loading;           /* scripts are on their way */
     unsigned n_setup;          /* commands before UP that have not been answered */
+    struct tg_pos settled;     /* the log's last id when the epoch was last asked for */
     struct tg_list held;       /* commands that wait for the scripts, in order */
     char address[64];          /* of the host's name */
     char run[RUN_ID_MAX];      /* of the server that this connection has */
@@ -135,6 +137,7 @@ static void drop_links(struct redis_store *s)
     drop_tail(s);
     drop_held(s);
     s->is_settling = false;
+    s->is_log_doubted = false;
     s->is_loading = false;
     s->n_setup = 0;
     tg_loop_timer_stop(s->base.loop, &s->deadline);
@@ -313,9 +316,12 @@ static void read_settle(struct redis_store *s, const redisReply *r)
         return;
     }
     memcpy(s->last_run, s->run, sizeof(s->run));
+    s->settled = last;
     tg_loop_timer_start(s->base.loop, &s->heartbeat, TG_MS(HEARTBEAT_MS));
     if (s->stage == UP && strcmp(epoch.text, s->base.epoch.text) == 0 && !is_suspect) {
-        if (tg_pos_cmp(last, s->base.highest) > 0) {
+        if (s->is_log_doubted) {
+            lose(s, "another log"); /* asked before that began: begin again */
+        } else if (tg_pos_cmp(last, s->base.highest) > 0) {
             s->base.highest = last;
         }
         return;
@@ -329,6 +335,7 @@ static void read_settle(struct redis_store *s, const redisReply *r)
     } else {
         tg_count_add(&s->base.counts.reconnects, s->base.epoch.text[0] != '\0');
     }
+    s->is_log_doubted = false;
     s->stage = UP;
     s->n_losses = 0;
     tg_store_tell_up(&s->base, &epoch, last, is_suspect);
@@ -498,7 +505,7 @@ static void on_backoff(struct tg_timer *t)
         return;
     }
     s->stage = RESOLVING;
-    if (tg_redis_resolve(u, s->port, on_resolved) != TG_OK) {
+    if (tg_redis_resolve(u, s->n_losses, s->port, on_resolved) != TG_OK) {
         lose(s, "no thread");
     }
 }
@@ -538,6 +545,7 @@ static void on_tail_batch(const struct tg_entry *entries, size_t n, struct tg_po
     struct redis_store *s = arg;
 
     if (is_new_log) {
+        s->is_log_doubted = true;
         settle(s); /* these entries are of a log that nobody here knows yet */
         return;
     }
@@ -560,9 +568,9 @@ static enum tg_rc tail(struct tg_store *base)
                                             .run = s->run,
                                             .timeout = g->base.opts.timeout,
                                             .after = base->tail_at,
+                                            .known = s->settled,
                                             .on_batch = on_tail_batch,
                                             .on_lost = on_tail_lost,
-                                            .epoch = tg_str_of(base->epoch.text),
                                             .arg = s};
     enum tg_rc rc = tg_redis_tail_open(&opts, &s->tail);
 

@@ -14,6 +14,7 @@ struct tg_redis_tail {
     struct tg_timer deadline;
     unsigned n_login; /* replies that come before INFO's */
     bool is_checked;  /* the server is the right one */
+    bool is_halted;   /* another log begins */
     bool is_closed;
     struct tg_pos at;
     struct tg_entry entries[BATCH];
@@ -87,11 +88,15 @@ static void read_batch(struct tg_redis_tail *t, const redisReply *r)
             return;
         }
         is_cut = is_cut || (i == 0 && tg_pos_cmp(before, t->at) > 0);
-        is_new_log = is_new_log || (is_start && !tg_str_eq(e->name, t->opts.epoch));
+        is_new_log = is_new_log || (is_start && tg_pos_cmp(e->pos, t->opts.known) > 0);
         last = e->pos;
         n += !is_start;
     }
     t->at = last;
+    t->is_halted = is_new_log;
+    if (is_new_log) {
+        tg_loop_timer_stop(t->opts.loop, &t->deadline);
+    }
     t->opts.on_batch(t->entries, n, last, is_cut, is_new_log, t->opts.arg);
 }
 
@@ -122,7 +127,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
     } else if (r->type != REDIS_REPLY_NIL) {
         read_batch(t, r);
     }
-    if (!t->is_closed) {
+    if (!t->is_closed && !t->is_halted) {
         read_on(t);
     }
 }

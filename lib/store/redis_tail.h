@@ -16,11 +16,12 @@ struct tg_redis_tail_opts {
     const char *run;                /* the server that it must be */
     tg_usec timeout;
     struct tg_pos after;
-    /* `is_new_log`: an entry says that another log begins. After `on_lost` nothing is told. */
+    /* A log that begins behind here is another one than the handle knows. */
+    struct tg_pos known;
+    /* `is_new_log`: such a one begins; the tail stands still. After `on_lost` nothing is told. */
     void (*on_batch)(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
                      bool is_new_log, void *arg);
     void (*on_lost)(const char *why, void *arg);
-    tg_str epoch;
     void *arg;
 };
 

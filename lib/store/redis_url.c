@@ -185,6 +185,7 @@ void tg_redis_url_fini(struct tg_redis_url *u)
 
 struct question {
     char *host;
+    unsigned attempt;
     struct tg_port *port;
     struct tg_resolved *answer;
 };
@@ -194,6 +195,21 @@ static void drop_resolved(struct tg_mail *mail)
     free(TG_CONTAINER_OF(mail, struct tg_resolved, mail));
 }
 
+static const struct addrinfo *pick(const struct addrinfo *found, unsigned attempt)
+{
+    const struct addrinfo *at = found;
+    unsigned n = 0;
+
+    for (; at != NULL; at = at->ai_next) {
+        n++;
+    }
+    at = found;
+    for (unsigned i = attempt % n; i > 0; i--) {
+        at = at->ai_next;
+    }
+    return at;
+}
+
 static void *resolve(void *arg)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
@@ -201,7 +217,9 @@ static void *resolve(void *arg)
     struct addrinfo *found = NULL;
 
     if (getaddrinfo(q->host, NULL, &hints, &found) == 0) {
-        if (getnameinfo(found->ai_addr, found->ai_addrlen, q->answer->address,
+        const struct addrinfo *one = pick(found, q->attempt);
+
+        if (getnameinfo(one->ai_addr, one->ai_addrlen, q->answer->address,
                         sizeof(q->answer->address), NULL, 0, NI_NUMERICHOST) != 0) {
             q->answer->address[0] = '\0';
         }
@@ -214,7 +232,7 @@ static void *resolve(void *arg)
     return NULL;
 }
 
-enum tg_rc tg_redis_resolve(const struct tg_redis_url *u, struct tg_port *port,
+enum tg_rc tg_redis_resolve(const struct tg_redis_url *u, unsigned attempt, struct tg_port *port,
                             void (*run)(struct tg_mail *mail, void *owner))
 {
     struct question *q = TG_NEW(struct question);
@@ -223,6 +241,7 @@ enum tg_rc tg_redis_resolve(const struct tg_redis_url *u, struct tg_port *port,
     int failed = 0;
 
     q->host = tg_strdup(u->host);
+    q->attempt = attempt;
     q->port = tg_port_ref(port);
     q->answer = TG_NEW(struct tg_resolved);
     q->answer->mail.drop = drop_resolved;

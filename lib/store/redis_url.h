@@ -20,8 +20,9 @@ struct tg_redis_url {
 enum tg_rc tg_redis_url_parse(tg_str text, struct tg_redis_url *ret_url) TG_MUST_USE;
 void tg_redis_url_fini(struct tg_redis_url *u);
 
-/* Asks for the address on a thread of its own and posts a struct tg_resolved to `port`. */
-enum tg_rc tg_redis_resolve(const struct tg_redis_url *u, struct tg_port *port,
+/* Asks for the address on a thread of its own and posts a struct tg_resolved to `port`. A name
+ * with several addresses gives another one for each `attempt`. */
+enum tg_rc tg_redis_resolve(const struct tg_redis_url *u, unsigned attempt, struct tg_port *port,
                             void (*run)(struct tg_mail *mail, void *owner)) TG_MUST_USE;
 
 struct tg_resolved {

@@ -6,7 +6,7 @@
 -- Returns {SAME | NEW | SUSPECT, epoch, last id}.
 
 local run, my_epoch, my_run, highest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'run', 'retain', 'floor')
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'run', 'retain', 'floor', 'scan')
 local epoch, last = meta[1], meta[2]
 
 -- The log's first entry names the epoch: the log exists from then on, and tails learn of it. Its
@@ -19,7 +19,7 @@ local function start(before)
     redis.call('XADD', KEYS[2], id, 's', ARGV[5], 'b', before)
     redis.call('HSET', KEYS[1], 'epoch', ARGV[5], 'start', id, 'last', id, 'run', run,
         'retain', ARGV[6])
-    redis.call('HDEL', KEYS[1], 'floor')
+    redis.call('HDEL', KEYS[1], 'floor', 'scan')
     return { 'NEW', ARGV[5], id }
 end
 
@@ -38,11 +38,29 @@ if ARGV[6] ~= meta[4] then
     redis.call('HSET', KEYS[1], 'retain', ARGV[6])
 end
 
+-- Topics and feeds that have had nothing for so long that their keys have expired long since: a
+-- few at a time, so that f does not grow for ever. Their floor becomes everybody's, which is far
+-- below the age limit.
+local function forget()
+    local limit = age_limit(tonumber(ARGV[6]) + 7200000)
+    local scan = redis.call('HSCAN', KEYS[4], meta[6] or '0', 'COUNT', 50)
+    local floor = redis.call('HGET', KEYS[1], 'floor') or '0-0'
+    for i = 1, #scan[2], 2 do
+        local newest = string.match(scan[2][i + 1], ' (%S+)$')
+        if is_before(newest, limit) then
+            floor = later(floor, newest)
+            redis.call('HDEL', KEYS[4], scan[2][i])
+        end
+    end
+    redis.call('HSET', KEYS[1], 'scan', scan[1], 'floor', floor)
+end
+
 local knows = my_epoch == epoch and highest ~= '0-0'
 if knows and is_before(last, highest) then
     return start(last) -- older than what was told to clients
 end
 if meta[3] == run and (my_run == '' or my_run == run) then
+    forget()
     return { 'SAME', epoch, last }
 end
 if knows and #redis.call('XRANGE', KEYS[2], highest, highest) == 1 then

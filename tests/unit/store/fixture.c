@@ -1,11 +1,13 @@
 /* fixture.c - the loop, the store and the answers of one test. */
 #include "store/fixture.h"
 
+#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -292,8 +294,10 @@ void wait_many(struct fixture *f)
 void server_start(struct fixture *f)
 {
     char log[128];
+    char port[16];
     pid_t parent = getpid();
 
+    (void)snprintf(port, sizeof(port), "%u", f->port);
     (void)snprintf(log, sizeof(log), "%s/log", f->dir);
     f->server = fork();
     cr_assert(f->server >= 0);
@@ -301,12 +305,25 @@ void server_start(struct fixture *f)
         /* Gone with the test, however that ends. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() == parent) {
-            (void)execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", f->socket,
-                         "--dir", f->dir, "--save", "", "--appendonly", "no", "--logfile", log,
-                         (char *)NULL);
+            (void)execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1",
+                         "--unixsocket", f->socket, "--dir", f->dir, "--save", "", "--appendonly",
+                         "no", "--logfile", log, (char *)NULL);
         }
         _exit(127);
     }
+}
+
+void server_use_port(struct fixture *f)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    cr_assert(fd != -1 && bind(fd, (struct sockaddr *)&at, len) == 0 &&
+              getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+    (void)close(fd);
+    f->port = ntohs(at.sin_port);
+    (void)snprintf(f->url, sizeof(f->url), "redis://localhost:%u/1", f->port);
 }
 
 void server_kill(struct fixture *f)

@@ -52,6 +52,7 @@ struct fixture {
     char dir[64];
     char socket[96];
     char url[128];
+    unsigned port;
     long server;
 };
 
@@ -89,6 +90,8 @@ void pass_time(struct fixture *f, tg_usec time);
 
 /* Redis only. A command over a connection of its own; returns what is a number. */
 long long server(struct fixture *f, const char *format, ...);
+/* From the next start on by TCP, on a free port, by name. */
+void server_use_port(struct fixture *f);
 void server_start(struct fixture *f);
 void server_kill(struct fixture *f);
 

@@ -112,6 +112,21 @@ Test(outage, a_topic_left_over_with_larger_ids_is_begun_anew)
     cr_assert_str_eq(f.seen[0].payload, "1");
 }
 
+Test(outage, the_tail_walks_over_the_beginning_of_the_present_log)
+{
+    struct tg_pos old = put("a", "1");
+
+    (void)server(&f, "HDEL {test}:1:epoch epoch");
+    cr_assert_eq(append(&f, "a", "2"), TG_EEPOCH);
+    wait_up(&f, 2);
+    (void)put("a", "3");
+    tail(&f, (struct tg_pos){old.ms - 1, 0});
+    wait_tail(&f, 2);
+    cr_assert_str_eq(f.seen[0].payload, "1");
+    cr_assert_str_eq(f.seen[1].payload, "3");
+    cr_assert_eq(f.n_up, 2);
+}
+
 /* ---- topics that expire ---- */
 
 Test(outage, a_topic_that_expired_and_comes_back_does_not_look_complete)
@@ -158,6 +173,19 @@ Test(outage, a_longer_retention_does_not_bring_back_what_a_shorter_one_dropped)
     fixture_reopen(&f);
     (void)put("b", "2");
     cr_assert_eq(verdict("a", "", old), TG_RESET_EXPIRED);
+}
+
+Test(outage, floors_are_forgotten_when_no_cursor_can_reach_them)
+{
+    struct tg_pos first = put("a", "1");
+
+    (void)put("b", "1");
+    (void)server(&f, "HSET {test}:1:f t:old %s", "1000-0 2000-0");
+    fixture_reopen(&f);
+    cr_assert_eq(server(&f, "HEXISTS {test}:1:f t:old"), 0);
+    cr_assert_eq(server(&f, "HEXISTS {test}:1:f t:a"), 1);
+    cr_assert_eq(verdict("a", "", first), TG_COMPLETE);
+    cr_assert_eq(verdict("old", "", first), TG_COMPLETE);
 }
 
 /* ---- restarts ---- */
@@ -252,6 +280,18 @@ Test(outage, the_gap_of_a_restart_reaches_the_tails)
 }
 
 /* ---- the connection ---- */
+
+Test(outage, a_name_is_resolved_on_the_way)
+{
+    fixture_close(&f);
+    server_kill(&f);
+    server_use_port(&f);
+    server_start(&f);
+    fixture_open(&f);
+    (void)put("a", "1");
+    tail(&f, f.last);
+    wait_tail(&f, 1);
+}
 
 Test(outage, a_server_that_comes_later_is_found)
 {

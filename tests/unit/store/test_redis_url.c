@@ -107,7 +107,7 @@ Test(redis_url, a_name_is_resolved_on_another_thread)
     cr_assert_eq(parse("redis://localhost"), TG_OK);
     cr_assert_not(u.is_numeric);
     cr_assert_eq(tg_port_create(4, &port), TG_OK);
-    cr_assert_eq(tg_redis_resolve(&u, port, on_resolved), TG_OK);
+    cr_assert_eq(tg_redis_resolve(&u, 3, port, on_resolved), TG_OK);
     wait.fd = tg_mailbox_fd(port->box);
     cr_assert_eq(poll(&wait, 1, 10000), 1);
     cr_assert_eq(tg_mailbox_drain(port->box, address), 1);
@@ -121,7 +121,7 @@ Test(redis_url, an_answer_that_nobody_waits_for_is_dropped)
 
     cr_assert_eq(parse("redis://localhost"), TG_OK);
     cr_assert_eq(tg_port_create(4, &port), TG_OK);
-    cr_assert_eq(tg_redis_resolve(&u, port, on_resolved), TG_OK);
+    cr_assert_eq(tg_redis_resolve(&u, 3, port, on_resolved), TG_OK);
     tg_mailbox_close(port->box);
     tg_port_unref(port);
 }
