@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "store/link.h"
+#include "store/redis_link.h"
 #include "store/redis_tail.h"
 #include "store/redis_text.h"
 #include "store/redis_url.h"
@@ -36,7 +36,7 @@ enum stage { WAITING, RESOLVING, CONNECTING, SETTING_UP, UP };
 struct redis_store {
     struct tg_store base;
     enum stage stage;
-    struct tg_link *link; /* operations */
+    struct tg_redis_link *link; /* operations */
     struct tg_redis_tail *tail;
     struct tg_port *port; /* for the resolver */
     struct tg_watch watch;
@@ -130,10 +130,10 @@ static void drop_tail(struct redis_store *s)
 
 static void drop_links(struct redis_store *s)
 {
-    struct tg_link *link = s->link;
+    struct tg_redis_link *link = s->link;
 
     s->link = NULL;
-    tg_link_close(link);
+    tg_redis_link_close(link);
     drop_tail(s);
     drop_held(s);
     s->is_settling = false;
@@ -181,7 +181,7 @@ static void on_deadline(struct tg_timer *t)
     lose(TG_CONTAINER_OF(t, struct redis_store, deadline), "timeout");
 }
 
-static void on_link_lost(struct tg_link *k, void *arg)
+static void on_link_lost(struct tg_redis_link *k, void *arg)
 {
     (void)k;
     lose(arg, "connection");
@@ -193,7 +193,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg);
 
 static void send_command(struct redis_store *s, struct command *c)
 {
-    if (s->link == NULL || tg_link_send(s->link, c->wire, on_reply, c) != TG_OK) {
+    if (s->link == NULL || tg_redis_link_send(s->link, c->wire, on_reply, c) != TG_OK) {
         /* The connection is gone; its loss is on its way and completes the operation. */
         free_command(c);
     }
@@ -442,7 +442,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
 
 /* ---- connecting ---- */
 
-static void on_link_up(struct tg_link *k, void *arg)
+static void on_link_up(struct tg_redis_link *k, void *arg)
 {
     struct redis_store *s = arg;
     struct tg_redis_args a = {0};
@@ -459,22 +459,22 @@ static void on_link_up(struct tg_link *k, void *arg)
     load_scripts(s);
 }
 
-static struct tg_link_address address_of(const struct redis_store *s)
+static struct tg_redis_link_address address_of(const struct redis_store *s)
 {
     const struct tg_redis_url *u = &my_group(s)->url;
 
-    return (struct tg_link_address){
+    return (struct tg_redis_link_address){
         .host = u->is_numeric ? u->host : s->address, .port = u->port, .path = u->path};
 }
 
 static void connect_now(struct redis_store *s)
 {
-    const struct tg_link_address to = address_of(s);
-    const struct tg_link_handler h = {.on_up = on_link_up, .on_lost = on_link_lost, .arg = s};
+    const struct tg_redis_link_address to = address_of(s);
+    const struct tg_redis_link_handler h = {.on_up = on_link_up, .on_lost = on_link_lost, .arg = s};
 
     s->stage = CONNECTING;
     tg_loop_timer_start(s->base.loop, &s->deadline, s->base.group->opts.timeout);
-    if (tg_link_open(s->base.loop, &to, &h, &s->link) != TG_OK) {
+    if (tg_redis_link_open(s->base.loop, &to, &h, &s->link) != TG_OK) {
         lose(s, "refused");
     }
 }

@@ -10,7 +10,7 @@ enum { BATCH = 256, BLOCK_MS = 2000 };
 
 struct tg_redis_tail {
     struct tg_redis_tail_opts opts;
-    struct tg_link *link;
+    struct tg_redis_link *link;
     struct tg_timer deadline;
     unsigned n_login; /* replies that come before INFO's */
     bool is_checked;  /* the server is the right one */
@@ -38,7 +38,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg);
 static void send(struct tg_redis_tail *t, struct tg_redis_args *a)
 {
     tg_str wire = tg_redis_args_format(a);
-    enum tg_rc rc = tg_link_send(t->link, wire, on_reply, t);
+    enum tg_rc rc = tg_redis_link_send(t->link, wire, on_reply, t);
 
     tg_redis_wire_free(wire);
     if (rc != TG_OK) {
@@ -132,7 +132,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
     }
 }
 
-static void on_up(struct tg_link *k, void *arg)
+static void on_up(struct tg_redis_link *k, void *arg)
 {
     struct tg_redis_tail *t = arg;
     struct tg_redis_args a = {0};
@@ -151,7 +151,7 @@ static void on_up(struct tg_link *k, void *arg)
     }
 }
 
-static void on_lost(struct tg_link *k, void *arg)
+static void on_lost(struct tg_redis_link *k, void *arg)
 {
     (void)k;
     lose(arg, "tail connection");
@@ -161,11 +161,11 @@ enum tg_rc tg_redis_tail_open(const struct tg_redis_tail_opts *opts,
                               struct tg_redis_tail **ret_tail)
 {
     struct tg_redis_tail *t = TG_NEW(struct tg_redis_tail);
-    const struct tg_link_handler h = {.on_up = on_up, .on_lost = on_lost, .arg = t};
+    const struct tg_redis_link_handler h = {.on_up = on_up, .on_lost = on_lost, .arg = t};
 
     t->opts = *opts;
     t->at = opts->after;
-    if (tg_link_open(opts->loop, &opts->address, &h, &t->link) != TG_OK) {
+    if (tg_redis_link_open(opts->loop, &opts->address, &h, &t->link) != TG_OK) {
         free(t);
         return TG_ESTORE;
     }
@@ -187,6 +187,6 @@ void tg_redis_tail_close(struct tg_redis_tail *t)
     }
     t->is_closed = true;
     tg_loop_timer_stop(t->opts.loop, &t->deadline);
-    tg_link_close(t->link);
+    tg_redis_link_close(t->link);
     tg_loop_defer(t->opts.loop, free_tail, t);
 }

@@ -2,7 +2,7 @@
 #ifndef TG_STORE_REDIS_TAIL_H
 #define TG_STORE_REDIS_TAIL_H
 
-#include "store/link.h"
+#include "store/redis_link.h"
 #include "store/redis_text.h"
 #include "store/redis_url.h"
 
@@ -10,7 +10,7 @@ struct tg_redis_tail;
 
 struct tg_redis_tail_opts {
     struct tg_loop *loop;
-    struct tg_link_address address;
+    struct tg_redis_link_address address;
     const struct tg_redis_url *url; /* login */
     tg_str log;                     /* the key */
     const char *run;                /* the server that it must be */

@@ -204,7 +204,7 @@ static const struct addrinfo *pick(const struct addrinfo *found, unsigned attemp
         n++;
     }
     at = found;
-    for (unsigned i = attempt % n; i > 0; i--) {
+    for (unsigned i = attempt % TG_MAX(n, 1U); i > 0; i--) {
         at = at->ai_next;
     }
     return at;

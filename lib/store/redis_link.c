@@ -1,26 +1,26 @@
-/* link.c - hiredis' hooks on one side, a level-triggered poll on the other.
+/* redis_link.c - hiredis' hooks on one side, a level-triggered poll on the other.
  *
  * hiredis frees its context itself after a failed connect and after a loss, always behind the
  * callback that says so; `context` is NULL from then on. */
-#include "store/link.h"
+#include "store/redis_link.h"
 
 #include <stdlib.h>
 
 #define LINK_MAGIC 0x6c696e6bU
 
-struct tg_link {
+struct tg_redis_link {
     unsigned magic;
     bool is_closed;
     unsigned wanted;
     struct tg_loop *loop;
     struct tg_poll *poll;
     redisAsyncContext *context;
-    struct tg_link_handler handler;
+    struct tg_redis_link_handler handler;
 };
 
 /* ---- hiredis' hooks ---- */
 
-static void want(struct tg_link *k, unsigned wanted)
+static void want(struct tg_redis_link *k, unsigned wanted)
 {
     if (k->poll != NULL && wanted != k->wanted) {
         k->wanted = wanted;
@@ -30,41 +30,41 @@ static void want(struct tg_link *k, unsigned wanted)
 
 static void on_add_read(void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     want(k, k->wanted | TG_READABLE);
 }
 
 static void on_del_read(void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     want(k, k->wanted & ~(unsigned)TG_READABLE);
 }
 
 static void on_add_write(void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     want(k, k->wanted | TG_WRITABLE);
 }
 
 static void on_del_write(void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     want(k, k->wanted & ~(unsigned)TG_WRITABLE);
 }
 
 static void on_cleanup(void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     tg_poll_close(k->poll);
     k->poll = NULL;
 }
 
-static void tell_lost(struct tg_link *k)
+static void tell_lost(struct tg_redis_link *k)
 {
     k->context = NULL;
     if (!k->is_closed) {
@@ -75,7 +75,7 @@ static void tell_lost(struct tg_link *k)
 
 static void on_connect(const redisAsyncContext *c, int status)
 {
-    struct tg_link *k = c->data;
+    struct tg_redis_link *k = c->data;
 
     TG_CHECK(k, LINK_MAGIC);
     if (status != REDIS_OK) {
@@ -87,14 +87,14 @@ static void on_connect(const redisAsyncContext *c, int status)
 
 static void on_disconnect(const redisAsyncContext *c, int status)
 {
-    struct tg_link *k = c->data;
+    struct tg_redis_link *k = c->data;
 
     (void)status;
     TG_CHECK(k, LINK_MAGIC);
     tell_lost(k);
 }
 
-static void drop_context(struct tg_link *k)
+static void drop_context(struct tg_redis_link *k)
 {
     redisAsyncContext *c = k->context;
 
@@ -106,7 +106,7 @@ static void drop_context(struct tg_link *k)
 
 static void on_ready(struct tg_poll *p, unsigned events, void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     (void)p;
     TG_CHECK(k, LINK_MAGIC);
@@ -127,18 +127,19 @@ static void on_ready(struct tg_poll *p, unsigned events, void *arg)
 
 static void free_link(void *arg)
 {
-    struct tg_link *k = arg;
+    struct tg_redis_link *k = arg;
 
     k->magic = 0;
     free(k);
 }
 
-enum tg_rc tg_link_open(struct tg_loop *l, const struct tg_link_address *to,
-                        const struct tg_link_handler *h, struct tg_link **ret_link)
+enum tg_rc tg_redis_link_open(struct tg_loop *l, const struct tg_redis_link_address *to,
+                              const struct tg_redis_link_handler *h,
+                              struct tg_redis_link **ret_link)
 {
     redisAsyncContext *c =
         to->path != NULL ? redisAsyncConnectUnix(to->path) : redisAsyncConnect(to->host, to->port);
-    struct tg_link *k = NULL;
+    struct tg_redis_link *k = NULL;
 
     if (c == NULL) {
         return TG_EREFUSED;
@@ -147,7 +148,7 @@ enum tg_rc tg_link_open(struct tg_loop *l, const struct tg_link_address *to,
         redisAsyncFree(c);
         return TG_EREFUSED;
     }
-    k = TG_NEW(struct tg_link);
+    k = TG_NEW(struct tg_redis_link);
     k->magic = LINK_MAGIC;
     k->loop = l;
     k->handler = *h;
@@ -170,7 +171,7 @@ enum tg_rc tg_link_open(struct tg_loop *l, const struct tg_link_address *to,
     return TG_OK;
 }
 
-void tg_link_close(struct tg_link *k)
+void tg_redis_link_close(struct tg_redis_link *k)
 {
     if (k == NULL) {
         return;
@@ -182,7 +183,8 @@ void tg_link_close(struct tg_link *k)
     tg_loop_defer(k->loop, free_link, k);
 }
 
-enum tg_rc tg_link_send(struct tg_link *k, tg_str command, redisCallbackFn *on_reply, void *arg)
+enum tg_rc tg_redis_link_send(struct tg_redis_link *k, tg_str command, redisCallbackFn *on_reply,
+                              void *arg)
 {
     TG_CHECK(k, LINK_MAGIC);
     if (k->context == NULL || k->is_closed) {
