@@ -22,7 +22,7 @@
 
 enum { MAX_WORKERS = 256, PAGE_ENTRIES = 128, MIN_PER_WORKER = 1 };
 
-#define STALL_WARN TG_MS(1250)
+#define STALL_WARN TG_SEC(1)
 #define STALL_ABORT TG_SEC(10)
 
 struct tg_gateway {
@@ -424,7 +424,7 @@ static void watch_loop(const struct tg_loop *l, const char *name)
 {
     tg_usec stamp = tg_loop_stamp(l);
     tg_usec now = tg_clock_mono_us();
-    tg_usec age = now > stamp ? now - stamp : 0;
+    tg_usec age = stamp != TG_LOOP_WAITS && now > stamp ? now - stamp : 0;
 
     if (age >= STALL_ABORT) {
         tg_log(TG_LOG_ERROR, "hang", TG_KZ("loop", name), TG_KN("ms", age / 1000));

@@ -30,10 +30,11 @@ struct deferred {
 struct tg_loop {
     unsigned magic;
     uv_loop_t uv;
-    uv_timer_t tick;  /* for the wheel */
-    uv_idle_t idle;   /* runs tasks, keeps the loop awake */
-    uv_check_t check; /* after the sockets: stamps, deferred calls */
-    uv_poll_t ours;   /* the private epoll set */
+    uv_timer_t tick;      /* for the wheel */
+    uv_idle_t idle;       /* runs tasks, keeps the loop awake */
+    uv_prepare_t prepare; /* before the wait: says so */
+    uv_check_t check;     /* after the sockets: stamps, deferred calls */
+    uv_poll_t ours;       /* the private epoll set */
     int epoll_fd;
     struct tg_wheel wheel;
     tg_usec tick_at; /* what `tick` is set to; UINT64_MAX when off */
@@ -213,6 +214,13 @@ static void run_deferred(struct tg_loop *l)
     }
 }
 
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct tg_loop *l = handle->data;
+
+    tg_count_set(&l->stamp, TG_LOOP_WAITS);
+}
+
 static void on_check(uv_check_t *handle)
 {
     struct tg_loop *l = handle->data;
@@ -390,7 +398,8 @@ enum tg_rc tg_loop_create(const char *name, size_t max_mails, struct tg_loop **r
     }
     l->uv.data = l;
     TG_ASSERT(uv_timer_init(&l->uv, &l->tick) == 0 && uv_idle_init(&l->uv, &l->idle) == 0 &&
-              uv_check_init(&l->uv, &l->check) == 0);
+              uv_check_init(&l->uv, &l->check) == 0 && uv_prepare_init(&l->uv, &l->prepare) == 0);
+    l->prepare.data = l;
     l->tick.data = l;
     l->idle.data = l;
     l->check.data = l;
@@ -410,6 +419,7 @@ enum tg_rc tg_loop_create(const char *name, size_t max_mails, struct tg_loop **r
         return rc;
     }
     (void)uv_poll_start(&l->ours, UV_READABLE, on_ours);
+    (void)uv_prepare_start(&l->prepare, on_prepare);
     (void)uv_check_start(&l->check, on_check);
     *ret_loop = l;
     return TG_OK;
@@ -445,6 +455,7 @@ void tg_loop_destroy(struct tg_loop *l)
     (void)tg_watch_release(l, &l->mail_watch);
     uv_close((uv_handle_t *)(void *)&l->tick, NULL);
     uv_close((uv_handle_t *)(void *)&l->idle, NULL);
+    uv_close((uv_handle_t *)(void *)&l->prepare, NULL);
     uv_close((uv_handle_t *)(void *)&l->check, NULL);
     uv_close((uv_handle_t *)(void *)&l->ours, NULL);
     run_deferred(l);

@@ -38,7 +38,9 @@ enum tg_rc tg_loop_post(struct tg_loop *l, struct tg_mail *mail) TG_MUST_USE;
 /* No more mail from here on; what waits is dropped. For the way down. */
 void tg_loop_close_mail(struct tg_loop *l);
 
-/* Any thread: when the loop last came round, tg_clock_mono_us(). For the watchdog. */
+/* Any thread: since when the loop has been busy without coming round, tg_clock_mono_us(), or
+ * TG_LOOP_WAITS while it has nothing to do. For the watchdog. */
+enum { TG_LOOP_WAITS = 0 };
 tg_usec tg_loop_stamp(const struct tg_loop *l);
 
 /* Timers: see wheel.h. `after` counts from this turn. */
