@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "config/doc.h"
 #include "config/load.h"
+#include "server/health.h"
+
+#define HEALTH_TIMEOUT TG_SEC(2)
 
 static const char usage[] =
-    "usage: tidegate [-c FILE] [--check | --dump | --config-doc | --help | --version]\n";
+    "usage: tidegate [-c FILE]\n"
+    "                [--check | --dump | --healthcheck | --config-doc | --help | --version]\n";
 
 static const char help[] =
     "\n"
@@ -17,6 +22,8 @@ static const char help[] =
     "  -c, --config FILE  read this configuration (YAML); default: $TIDEGATE_CONFIG, or none\n"
     "      --check        check the configuration and end\n"
     "      --dump         print the configuration in force, secrets starred, and end\n"
+    "      --healthcheck  ask the gateway that runs with this configuration whether it is ready\n"
+    "                     (admin.listen, /readyz), and end with 0 for yes, 1 for no\n"
     "      --config-doc   print the description of every key (docs/CONFIG.md) and end\n"
     "  -h, --help         print this and end\n"
     "  -V, --version      print the version and end\n"
@@ -33,8 +40,13 @@ struct option {
 };
 
 static const struct option options[] = {
-    {"--check", TG_CLI_CHECK}, {"--dump", TG_CLI_DUMP},       {"--config-doc", TG_CLI_CONFIG_DOC},
-    {"--help", TG_CLI_HELP},   {"--version", TG_CLI_VERSION}, {"-h", TG_CLI_HELP},
+    {"--check", TG_CLI_CHECK},
+    {"--dump", TG_CLI_DUMP},
+    {"--config-doc", TG_CLI_CONFIG_DOC},
+    {"--healthcheck", TG_CLI_HEALTHCHECK},
+    {"--help", TG_CLI_HELP},
+    {"--version", TG_CLI_VERSION},
+    {"-h", TG_CLI_HELP},
     {"-V", TG_CLI_VERSION},
 };
 
@@ -116,11 +128,26 @@ enum tg_rc tg_cli_parse(int argc, char *const *argv, char *const *environment,
     return TG_OK;
 }
 
+/* Reads nothing but admin.listen. */
+static enum tg_exit ask_health(const struct tg_config *cfg, struct tg_buf *out, struct tg_buf *err)
+{
+    enum tg_rc rc = tg_health_ask(cfg->admin.listen, HEALTH_TIMEOUT);
+
+    if (rc != TG_OK) {
+        tg_buf_printf(err, "tidegate: %s: %s\n", cfg->admin.listen,
+                      rc == TG_ENOTREADY ? "not ready" : "no answer");
+        return TG_EXIT_FAILED;
+    }
+    tg_buf_str(out, TG_STR("ready\n"));
+    return TG_EXIT_OK;
+}
+
 static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environment,
                                   struct tg_config **ret_cfg, struct tg_buf *out,
                                   struct tg_buf *err)
 {
     struct tg_config *cfg = NULL;
+    enum tg_exit status = TG_EXIT_OK;
 
     if (tg_config_load(cli->path, environment, &cfg, err) != TG_OK) {
         return TG_EXIT_CONFIG;
@@ -131,11 +158,13 @@ static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environ
     }
     if (cli->action == TG_CLI_DUMP) {
         tg_config_dump(cfg, out);
+    } else if (cli->action == TG_CLI_HEALTHCHECK) {
+        status = ask_health(cfg, out, err);
     } else {
         tg_buf_str(out, TG_STR("The configuration is valid.\n"));
     }
     tg_config_destroy(cfg);
-    return TG_EXIT_OK;
+    return status;
 }
 
 enum tg_exit tg_cli_act(const struct tg_cli *cli, const char *version, char *const *environment,
@@ -146,6 +175,7 @@ enum tg_exit tg_cli_act(const struct tg_cli *cli, const char *version, char *con
     case TG_CLI_RUN:
     case TG_CLI_CHECK:
     case TG_CLI_DUMP:
+    case TG_CLI_HEALTHCHECK:
         return act_on_config(cli, environment, ret_cfg, out, err);
     case TG_CLI_CONFIG_DOC:
         tg_config_doc(out);

@@ -18,6 +18,7 @@ enum tg_cli_action {
     TG_CLI_RUN,
     TG_CLI_CHECK,
     TG_CLI_DUMP,
+    TG_CLI_HEALTHCHECK,
     TG_CLI_CONFIG_DOC,
     TG_CLI_HELP,
     TG_CLI_VERSION,
