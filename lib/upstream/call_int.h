@@ -38,6 +38,9 @@ struct tg_upstream {
     char *ca_file;
     char *authority;
     struct tg_multi multi;
+    struct tg_multi tunnel_multi;
+    struct tg_list tunnels;
+    size_t n_tunnels;
     struct tg_upstream_counts counts;
     struct tg_list calls;  /* running */
     struct tg_list pool;   /* idle calls with their handles */
@@ -107,6 +110,9 @@ void tg_call_unpause(struct tg_call *call);
 bool tg_call_is_answered(const struct tg_call *call);
 /* request.c: the handle's options for `req`, of which nothing is needed afterwards. */
 enum tg_rc tg_call_prepare(struct tg_call *call, const struct tg_call_request *req) TG_MUST_USE;
+/* tunnel.c */
+void tg_tunnel_on_curl_done(CURL *easy, CURLcode result, void *arg);
+void tg_tunnel_end_all(struct tg_upstream *up);
 /* client.c */
 void tg_call_kick(struct tg_call *call);
 /* client.c: ends it for `rc` before libcurl is entered again. */

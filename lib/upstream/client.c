@@ -491,13 +491,13 @@ enum tg_rc tg_upstream_create(struct tg_loop *l, const struct tg_upstream_opts *
     struct tg_upstream *up = TG_NEW(struct tg_upstream);
     const char *authority = strstr(opts->origin, "://");
     size_t n_url = strlen(opts->origin) + 2;
-    enum tg_rc rc = tg_multi_init(&up->multi, l);
+    enum tg_rc rc = authority == NULL ? TG_EBADPARAM : tg_multi_init(&up->multi, l);
 
-    if (rc == TG_OK && authority == NULL) {
-        tg_multi_fini(&up->multi);
-        rc = TG_EBADPARAM;
+    if (rc == TG_OK) {
+        rc = tg_multi_init(&up->tunnel_multi, l);
     }
     if (rc != TG_OK) {
+        tg_multi_fini(&up->multi);
         free(up);
         return rc;
     }
@@ -511,6 +511,9 @@ enum tg_rc tg_upstream_create(struct tg_loop *l, const struct tg_upstream_opts *
     up->multi.arg = up;
     up->multi.on_done = on_curl_done;
     up->multi.on_flush = on_flush;
+    up->tunnel_multi.arg = up;
+    up->tunnel_multi.on_done = tg_tunnel_on_curl_done;
+    tg_list_init(&up->tunnels);
     tg_list_init(&up->calls);
     tg_list_init(&up->pool);
     tg_list_init(&up->kicked);
@@ -536,6 +539,7 @@ static void free_upstream(void *arg)
         destroy_call(call);
     }
     tg_multi_fini(&up->multi);
+    tg_multi_fini(&up->tunnel_multi);
     up->magic = 0;
     free(up->url);
     free(up->authority);
@@ -554,7 +558,10 @@ void tg_upstream_destroy(struct tg_upstream *up)
     while (!tg_list_empty(&up->calls)) {
         finish(TG_CONTAINER_OF(up->calls.next, struct tg_call, node), TG_ECANCELED);
     }
+    up->tunnel_multi.is_closing = true;
+    tg_tunnel_end_all(up);
     tg_loop_timer_stop(up->loop, &up->multi.timer);
+    tg_loop_timer_stop(up->loop, &up->tunnel_multi.timer);
     tg_loop_defer(up->loop, free_upstream, up);
 }
 

@@ -188,7 +188,9 @@ static void flush(void *arg)
         return;
     }
     m->is_flushing = true;
-    m->on_flush(m->arg);
+    if (m->on_flush != NULL) {
+        m->on_flush(m->arg);
+    }
     m->is_again = false;
     if (m->is_due && !m->is_closing) {
         m->is_due = false;

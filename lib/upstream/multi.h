@@ -24,7 +24,8 @@ struct tg_multi {
     bool is_again;    /* kicked while it runs */
     bool is_due;      /* libcurl asked for an immediate call */
     bool is_closing;
-    void (*on_flush)(void *arg); /* before libcurl is entered; may add and remove handles */
+    void (*on_flush)(
+        void *arg); /* before libcurl is entered; may add and remove handles; or NULL */
     void (*on_done)(CURL *easy, CURLcode result, void *arg); /* still added */
     void *arg;
 };

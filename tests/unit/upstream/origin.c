@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE_S = 10, SEEN_MAX = 64 * 1024 * 1024 };
@@ -44,6 +45,7 @@ void origin_start(struct origin *o, origin_fn *serve)
 {
     *o = (struct origin){.serve = serve};
     tg_buf_init(&o->seen, SEEN_MAX);
+    cr_assert_eq(sem_init(&o->go, 0, 0), 0);
     o->fd = listen_somewhere(o->url, sizeof(o->url));
     cr_assert_eq(pthread_create(&o->thread, NULL, serve_all, o), 0);
 }
@@ -107,6 +109,20 @@ void origin_say(int fd, const char *text)
         text += sent;
         n -= (size_t)sent;
     }
+}
+
+bool origin_await_go(struct origin *o)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    return sem_timedwait(&o->go, &until) == 0;
+}
+
+void origin_go(struct origin *o)
+{
+    cr_assert_eq(sem_post(&o->go), 0);
 }
 
 void origin_wait_close(int fd)

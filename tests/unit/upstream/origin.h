@@ -5,6 +5,7 @@
 #define TG_TESTS_UPSTREAM_ORIGIN_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "upstream/client.h"
 #include "util/buf.h"
@@ -19,6 +20,7 @@ struct origin {
     origin_fn *serve;   /* each connection in turn; the descriptor is closed behind it */
     struct tg_buf seen; /* all that came in; after origin_stop() */
     unsigned n_accepted;
+    sem_t go;
 };
 
 void origin_start(struct origin *o, origin_fn *serve);
@@ -30,6 +32,9 @@ void origin_refuse(struct origin *o);
 bool origin_read(struct origin *o, int fd, const char *end);
 bool origin_read_n(struct origin *o, int fd, size_t n);
 void origin_say(int fd, const char *text);
+/* Server thread waits for what the test thread lets go. False: it took too long. */
+bool origin_await_go(struct origin *o);
+void origin_go(struct origin *o);
 /* Until the peer closes. */
 void origin_wait_close(int fd);
 
