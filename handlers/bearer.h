@@ -1,12 +1,15 @@
-/* bearer.h - who is asking: the API key and the user's token of a request (DESIGN.md 5.1). */
+/* bearer.h - who is asking: the API key and the user's token of a request (DESIGN.md 5.1).
+ *
+ * One mechanism for own endpoints and proxied requests; they differ in what they ask of it. */
 #ifndef TG_HANDLERS_BEARER_H
 #define TG_HANDLERS_BEARER_H
 
 #include "handlers/exchange.h"
 
-/* The answer about a token: TG_OK with the caller's reference, or why not (TG_ENOTOKEN,
- * TG_EBADTOKEN, TG_EEXPIRED, TG_EEARLY, TG_ERATE, TG_EAMBIGUOUS). May come from inside the call, or
- * later when the signing keys are being fetched. Not called when the wait was cancelled. */
+/* The answer about a token: TG_OK with the caller's reference (NULL on proxied routes that need no
+ * user), or why not (TG_ENOTOKEN, TG_EBADTOKEN, TG_EEXPIRED, TG_EEARLY, TG_ERATE, TG_EAMBIGUOUS,
+ * TG_EUNKNOWNKEY, TG_ENOTREADY). May come from inside the call, or later when the signing keys are
+ * being fetched. Not called when the wait was cancelled. */
 typedef void tg_bearer_fn(enum tg_rc rc, struct tg_token *token, void *arg);
 
 struct tg_bearer_wait;
@@ -15,6 +18,13 @@ struct tg_bearer_wait;
  * is outstanding; tg_bearer_cancel() ends the wait. */
 void tg_bearer_user(struct tg_exchange *x, tg_bearer_fn *done, void *arg,
                     struct tg_bearer_wait **ret_wait);
+
+/* For proxied requests: what `policy` asks, with the configured skew. The project's own keys, and
+ * any opaque key, are no users and pass where no user is required; so do schemes other than Bearer,
+ * and HS* tokens when the gateway holds no secret to judge them by: the upstream does. */
+void tg_bearer_route(struct tg_exchange *x, enum tg_policy policy, tg_bearer_fn *done, void *arg,
+                     struct tg_bearer_wait **ret_wait);
+
 void tg_bearer_cancel(struct tg_bearer_wait *wait);
 
 #endif

@@ -289,8 +289,10 @@ static enum tg_rc make_workers(struct tg_gateway *g)
 
 static enum tg_rc start_threads(struct tg_gateway *g)
 {
-    enum tg_rc rc = tg_hub_start(g->hub);
+    enum tg_rc rc = TG_OK;
 
+    tg_server_workers_share_keys(g->workers, g->n_workers);
+    rc = tg_hub_start(g->hub);
     for (unsigned i = 0; rc == TG_OK && i < g->n_workers; i++) {
         rc = tg_server_worker_start(g->workers[i]);
     }

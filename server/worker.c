@@ -11,6 +11,7 @@
 #include "auth/digest.h"
 #include "auth/jwks.h"
 #include "handlers/exchange.h"
+#include "handlers/jwks_fetch.h"
 #include "handlers/router.h"
 #include "server/trust.h"
 #include "util/log.h"
@@ -156,6 +157,17 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     return TG_OK;
 }
 
+void tg_server_workers_share_keys(struct tg_server_worker *const *workers, unsigned n)
+{
+    struct tg_worker **inside = tg_calloc(n, sizeof(struct tg_worker *));
+
+    for (unsigned i = 0; i < n; i++) {
+        inside[i] = &workers[i]->w;
+    }
+    tg_jwks_fetch_setup(inside, n);
+    free(inside);
+}
+
 static void *run(void *arg)
 {
     tg_loop_run(((struct tg_server_worker *)arg)->w.loop);
@@ -192,6 +204,7 @@ void tg_server_worker_destroy(struct tg_server_worker *s)
     }
     tg_loop_destroy(s->w.loop);
     tg_fanout_destroy(s->w.fanout);
+    tg_jwks_fetch_destroy(s->w.jwks);
     tg_auth_destroy(s->w.auth);
     tg_keys_unref(s->w.keys);
     free(s);

@@ -22,6 +22,9 @@ struct tg_server_worker;
 /* From main, before the thread: makes the loop and what lives on it. `fd`: bound; taken. */
 enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
                                    struct tg_server_worker **ret_worker) TG_MUST_USE;
+/* Once, when all workers are made and before the first is started: the signing keys are fetched by
+ * the first one and shared. */
+void tg_server_workers_share_keys(struct tg_server_worker *const *workers, unsigned n);
 /* Accepts from here on. */
 enum tg_rc tg_server_worker_start(struct tg_server_worker *s) TG_MUST_USE;
 /* Any thread: no new connections; running requests finish, streams get `bye` with reconnect times
