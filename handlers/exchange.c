@@ -29,6 +29,13 @@ static tg_str new_request_id(struct tg_worker *w, struct tg_arena *arena)
     return text;
 }
 
+void tg_exchange_set_target(struct tg_exchange *x, tg_str target)
+{
+    x->target = target;
+    x->query = target;
+    x->path = tg_str_cut(&x->query, '?');
+}
+
 struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
                                        struct tg_request *req)
 {
@@ -39,8 +46,7 @@ struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
     x->w = w;
     x->conn = c;
     x->req = req;
-    x->query = req->head.target;
-    x->path = tg_str_cut(&x->query, '?');
+    tg_exchange_set_target(x, req->head.target);
     x->origin = origin == NULL ? TG_STR_NONE : origin->value;
     if (tg_conn_peer_is_trusted(c)) {
         id = tg_fields_find(req->head.fields, TG_STR("X-Request-Id"));
@@ -70,12 +76,14 @@ struct refusal {
     tg_str origin;
     tg_str details;
     tg_str hint;
+    unsigned retry_after_sec;
     bool close;
 };
 
 static void answer(const struct refusal *r)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf body = {.max = MAX_ERROR_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf seconds = {.max = 20};
     struct tg_field fields[MAX_FIELDS];
     size_t n = 0;
     unsigned status = tg_rc_status(r->rc);
@@ -97,7 +105,8 @@ static void answer(const struct refusal *r)
             r->rc == TG_ENOTOKEN ? TG_STR("Bearer") : TG_STR("Bearer error=\"invalid_token\"")};
     }
     if (status == 429 || status == 503) {
-        fields[n++] = (struct tg_field){TG_STR("Retry-After"), TG_STR("1")};
+        (void)tg_buf_u64(&seconds, TG_MAX(r->retry_after_sec, 1U));
+        fields[n++] = (struct tg_field){TG_STR("Retry-After"), tg_buf_view(&seconds)};
     }
     n += tg_cors_own(r->w->opts, r->origin, fields + n, MAX_FIELDS - n);
     a.fields = (struct tg_fields){fields, n};
@@ -117,7 +126,8 @@ void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg
                               .id = x->id,
                               .origin = x->origin,
                               .details = details,
-                              .hint = hint};
+                              .hint = hint,
+                              .retry_after_sec = x->retry_after_sec};
 
     answer(&r);
 }

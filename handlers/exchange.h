@@ -12,14 +12,19 @@ struct tg_exchange {
     struct tg_worker *w;
     struct tg_conn *conn;
     struct tg_request *req;
-    tg_str id;     /* X-Request-Id: a trusted peer's, or ours */
-    tg_str path;   /* raw, without the query */
-    tg_str query;  /* raw, without '?'; p == NULL: none */
-    tg_str origin; /* the Origin field; p == NULL: none */
+    tg_str id;                /* X-Request-Id: a trusted peer's, or ours */
+    tg_str target;            /* raw, as sent; the router makes it the origin form */
+    tg_str path;              /* of the target, without the query */
+    tg_str query;             /* raw, without '?'; p == NULL: none */
+    tg_str origin;            /* the Origin field; p == NULL: none */
+    unsigned retry_after_sec; /* of a refusal worth trying again; 0: one second */
 };
 
 struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
                                        struct tg_request *req);
+
+/* Takes another form of the target. */
+void tg_exchange_set_target(struct tg_exchange *x, tg_str target);
 
 /* Answers with the gateway's own error (DESIGN.md 5): {"code","message","details","hint"},
  * X-Request-Id, CORS fields, Retry-After where it is worth trying again, WWW-Authenticate with

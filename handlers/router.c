@@ -2,6 +2,7 @@
 #include "handlers/router.h"
 
 #include "handlers/exchange.h"
+#include "handlers/proxy.h"
 #include "handlers/sse.h"
 
 struct endpoint {
@@ -30,14 +31,13 @@ static void refuse(struct tg_exchange *x, enum tg_rc rc)
     tg_exchange_refuse(x, rc, TG_STR(""), TG_STR(""));
 }
 
-void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
+static void start_own(struct tg_exchange *x)
 {
-    struct tg_exchange *x = tg_exchange_create(arg, c, req);
     enum tg_rc rc = TG_ENOTFOUND;
 
     for (size_t i = 0; i < TG_ARRAY_LEN(endpoints); i++) {
         if (tg_str_eq(endpoints[i].path, x->path)) {
-            if (endpoints[i].method == req->head.method) {
+            if (endpoints[i].method == x->req->head.method) {
                 endpoints[i].start(x);
                 return;
             }
@@ -45,4 +45,24 @@ void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
         }
     }
     refuse(x, rc);
+}
+
+void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
+{
+    struct tg_exchange *x = tg_exchange_create(arg, c, req);
+    enum tg_service service = TG_SERVICE_NONE;
+    tg_str target = TG_STR_NONE;
+    enum tg_rc rc = tg_route_origin_form(req->head.target, req->head.host, &target);
+
+    if (rc == TG_OK) {
+        tg_exchange_set_target(x, target);
+        rc = tg_route(x->path, &service);
+    }
+    if (rc != TG_OK) {
+        refuse(x, rc);
+    } else if (service == TG_SERVICE_OWN) {
+        start_own(x);
+    } else {
+        tg_proxy_start(x, service);
+    }
 }
