@@ -114,19 +114,28 @@ static void put_event(struct tg_hub *h, const struct tg_entry *e)
     }
 }
 
-static void put_gap(struct tg_hub *h, const struct tg_entry *e)
+static void put_feed_gap(struct tg_hub *h, const struct feed *f, struct tg_pos pos)
 {
-    const struct feed *f = tg_map_find(&h->feed_keys, e->name);
-
-    if (f == NULL) {
-        return;
-    }
     for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
         const struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
 
         if (t->n_interested > 0) {
-            put_frame(h, t, tg_frame_reset(&h->epoch, e->pos, t->name, TG_STR("gap")));
+            put_frame(h, t, tg_frame_reset(&h->epoch, pos, t->name, TG_STR("gap")));
         }
+    }
+}
+
+/* A gap without a name is everybody's: the store itself may have lost something. */
+static void put_gap(struct tg_hub *h, const struct tg_entry *e)
+{
+    const struct feed *f = tg_map_find(&h->feed_keys, e->name);
+
+    if (f != NULL) {
+        put_feed_gap(h, f, e->pos);
+        return;
+    }
+    for (struct tg_list *n = h->feeds.next; e->name.n == 0 && n != &h->feeds; n = n->next) {
+        put_feed_gap(h, TG_CONTAINER_OF(n, struct feed, node), e->pos);
     }
 }
 
