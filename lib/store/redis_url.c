@@ -219,6 +219,7 @@ static void *resolve(void *arg)
     if (getaddrinfo(q->host, NULL, &hints, &found) == 0) {
         const struct addrinfo *one = pick(found, q->attempt);
 
+        TG_ASSERT(one != NULL); /* a success has at least one */
         if (getnameinfo(one->ai_addr, one->ai_addrlen, q->answer->address,
                         sizeof(q->answer->address), NULL, 0, NI_NUMERICHOST) != 0) {
             q->answer->address[0] = '\0';
