@@ -139,6 +139,15 @@ void tg_conn_set_peer(struct tg_conn *c, const struct sockaddr_storage *peer);
 void tg_conn_advance(struct tg_conn *c);
 /* Advances before the turn ends, unless it is being advanced anyway. */
 void tg_conn_kick(struct tg_conn *c);
+
+/* ---- steps.c ---- */
+/* Each does one thing; true: it did, ask again. */
+bool tg_conn_step_proxy(struct tg_conn *c);
+bool tg_conn_step_head(struct tg_conn *c);
+bool tg_conn_step_request(struct tg_conn *c);
+bool tg_conn_step_drop(struct tg_conn *c);
+bool tg_conn_step_linger(struct tg_conn *c);
+bool tg_conn_step_raw(struct tg_conn *c);
 /* Answers without a handler, then closes with linger. */
 void tg_conn_refuse(struct tg_conn *c, enum tg_rc rc, const struct tg_head *head);
 /* At once; tells handlers that are owed a last call. Frees at the end of the turn. */
