@@ -48,6 +48,7 @@ function environment(extra) {
  *   metric(name)         a counter, summed over the workers
  *   rssKib()             resident memory
  *   stop()               SIGTERM; the exit status
+ *   kill()               SIGKILL; resolves when it is gone
  */
 export async function startGateway(config, { env = {}, ready = true } = {}) {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'tidegate-test-'));
@@ -98,6 +99,10 @@ export async function startGateway(config, { env = {}, ready = true } = {}) {
     stop: async () => {
       child.kill('SIGTERM');
       return exited;
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
     },
   };
   while (ready && !(await fetch(`${gateway.adminUrl}/readyz`)).ok) {
