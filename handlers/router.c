@@ -4,6 +4,7 @@
 #include "handlers/exchange.h"
 #include "handlers/proxy.h"
 #include "handlers/sse.h"
+#include "handlers/tunnel.h"
 
 struct endpoint {
     tg_str path;
@@ -62,6 +63,8 @@ void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
         refuse(x, rc);
     } else if (service == TG_SERVICE_OWN) {
         start_own(x);
+    } else if (service == TG_SERVICE_REALTIME && tg_tunnel_is_upgrade(&req->head)) {
+        tg_tunnel_start(x);
     } else {
         tg_proxy_start(x, service);
     }
