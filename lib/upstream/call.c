@@ -19,6 +19,7 @@ static void moved(struct tg_call *call)
 
 /* The connection is there, the request goes out now. libcurl calls this once more when it
  * repeats a request on its own because a pooled connection turned out to be dead. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's type */
 static int on_connected(void *arg, char *ip, char *local_ip, int port, int local_port)
 {
     struct tg_call *call = arg;

@@ -201,6 +201,7 @@ static void finish(struct tg_call *call, enum tg_rc rc)
     void *ctx = call->ctx;
     bool sent_any = call->sent_any;
 
+    TG_ASSERT(h != NULL); /* it was started, and has not ended before */
     remove_handle(call);
     tg_loop_timer_stop(up->loop, &call->timer);
     tg_list_remove(&call->kick);
@@ -255,12 +256,12 @@ static void on_curl_done(CURL *easy, CURLcode result, void *arg)
     (void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &n_connects);
     tg_count_add(n_connects > 0 ? &up->counts.connects : &up->counts.reused, 1);
     rc = tg_rc_from_curl(result, call->sent_any);
-    if (rc == TG_OK && !call->has_head) {
+    /* Timeouts behind the connect are ours, not libcurl's. */
+    if ((rc == TG_OK && !call->has_head) || (rc == TG_EGATEWAYTIME && call->sent_any)) {
         rc = TG_EUPSTREAM;
-    } else if (rc != TG_OK && tg_call_is_answered(call)) {
+    }
+    if (tg_call_is_answered(call)) {
         rc = TG_OK;
-    } else if (rc == TG_EGATEWAYTIME && call->sent_any) {
-        rc = TG_EUPSTREAM; /* timeouts behind the connect are ours, not libcurl's */
     }
     if (call->failed != TG_OK) {
         rc = call->failed;

@@ -11,6 +11,7 @@ struct fetch {
     struct tg_buf body;
 };
 
+/* NOLINTNEXTLINE(readability-function-size): the handler's type */
 static void on_head(struct tg_call *call, unsigned status, tg_str reason,
                     const struct tg_upstream_field *fields, size_t n, int64_t length, void *ctx)
 {

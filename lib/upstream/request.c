@@ -7,14 +7,19 @@
 #include "upstream/call_int.h"
 #include "upstream/line.h"
 
-/* Begins a line. Its place is an offset for now: the text may still move. */
+enum {
+    LINE_BYTES = 32, /* ": ", NUL, and Content-Length's digits where a value stood */
+    OWN_LINES_BYTES = 256,
+};
+
+/* Begins a line. Room for all of them is reserved, so the text does not move. */
 static void begin_line(struct tg_call *call, size_t at, tg_str name)
 {
     if (at == call->cap_lines) {
         call->cap_lines = TG_MAX(32U, call->cap_lines * 2);
         call->lines = tg_realloc(call->lines, call->cap_lines, sizeof(struct curl_slist));
     }
-    call->lines[at].data = (char *)(uintptr_t)call->text.n;
+    call->lines[at].data = call->text.p + call->text.n;
     (void)tg_buf_str(&call->text, name);
 }
 
@@ -97,7 +102,18 @@ static size_t add_fields(struct tg_call *call, const struct tg_call_request *req
     return n;
 }
 
-static enum tg_rc make_lines(struct tg_call *call, const struct tg_call_request *req)
+/* What the target and all lines take at most. */
+static size_t text_bytes(const struct tg_call *call, const struct tg_call_request *req)
+{
+    size_t n = req->target.n + strlen(call->up->authority) + OWN_LINES_BYTES;
+
+    for (size_t i = 0; i < req->n_fields; i++) {
+        n += req->fields[i].name.n + req->fields[i].value.n + LINE_BYTES;
+    }
+    return n;
+}
+
+static void make_lines(struct tg_call *call, const struct tg_call_request *req)
 {
     size_t n = 0;
 
@@ -111,14 +127,9 @@ static enum tg_rc make_lines(struct tg_call *call, const struct tg_call_request 
     if (req->body_length != 0) {
         add_ban(call, n++, TG_STR("Expect"));
     }
-    if (tg_buf_rc(&call->text) != TG_OK) {
-        return TG_EHEADSIZE;
-    }
     for (size_t i = 0; i < n; i++) {
-        call->lines[i].data = call->text.p + (uintptr_t)call->lines[i].data;
         call->lines[i].next = i + 1 < n ? &call->lines[i + 1] : NULL;
     }
-    return TG_OK;
 }
 
 /* The handle keeps its options from call to call; only what differs is set. */
@@ -153,7 +164,7 @@ static void set_mode(struct tg_call *call, int64_t body_length)
 
 enum tg_rc tg_call_prepare(struct tg_call *call, const struct tg_call_request *req)
 {
-    enum tg_rc rc = TG_OK;
+    const char *text = NULL;
 
     if (!is_clean(req)) {
         return TG_EBADREQ;
@@ -166,12 +177,14 @@ enum tg_rc tg_call_prepare(struct tg_call *call, const struct tg_call_request *r
     if (req->body_length != 0 && strcmp(call->method, "HEAD") == 0) {
         return TG_EBADREQ;
     }
+    if (tg_buf_reserve(&call->text, text_bytes(call, req)) != TG_OK) {
+        return TG_EHEADSIZE;
+    }
+    text = call->text.p;
     (void)tg_buf_str(&call->text, req->target);
     (void)tg_buf_char(&call->text, '\0');
-    rc = make_lines(call, req);
-    if (rc != TG_OK) {
-        return rc;
-    }
+    make_lines(call, req);
+    TG_ASSERT(call->text.p == text); /* the lines point into it */
     curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, call->text.p);
     set_mode(call, req->body_length);
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
