@@ -5,6 +5,7 @@
 #   test    checkers, unit test framework, the peers that functional tests run
 #   stack   PostgreSQL, Redis, Node.js: the local stack and ./run
 #   bench   the servers that the benchmarks compare with
+#   image   what docker/prove.sh builds and runs the container image with
 #
 # Nothing missing: nothing asked, no network, a few milliseconds.
 . "$(dirname "$0")/common.sh"
@@ -27,6 +28,9 @@ list_of() {
         ;;
     bench)
         echo nginx libnginx-mod-nchan haproxy wrk
+        ;;
+    image)
+        echo buildah podman runc debootstrap docker-compose redis-server curl
         ;;
     *)
         die "unknown purpose: $1"
@@ -65,7 +69,7 @@ install_missing() {
         apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-[ $# -gt 0 ] || die "usage: $0 build|test|stack|bench..."
+[ $# -gt 0 ] || die "usage: $0 build|test|stack|bench|image..."
 for purpose in "$@"; do
     # shellcheck disable=SC2046 # names without blanks
     install_missing $(list_of "$purpose")
