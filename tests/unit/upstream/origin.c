@@ -267,3 +267,32 @@ struct tg_call_request get(const char *target)
 {
     return (struct tg_call_request){.method = TG_STR("GET"), .target = tg_str_of(target)};
 }
+
+struct tg_call_request request(const char *method, int64_t length)
+{
+    struct tg_call_request req = get("/x");
+
+    req.method = tg_str_of(method);
+    req.body_length = length;
+    return req;
+}
+
+void bench_start(struct bench *b, struct told *t, const struct tg_call_request *req)
+{
+    told_init(t, b->l, b->up);
+    cr_assert_eq(tg_upstream_start(b->up, req, &told_handler, t, &t->call), TG_OK);
+}
+
+void bench_open_with(struct origin *o, struct bench *b, origin_fn *serve)
+{
+    origin_start(o, serve);
+    bench_open(b, o->url, NULL);
+}
+
+void bench_close_with(struct origin *o, struct bench *b, struct told *t)
+{
+    told_fini(t);
+    bench_close(b);
+    origin_stop(o);
+    tg_buf_fini(&o->seen);
+}

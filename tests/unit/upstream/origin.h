@@ -71,5 +71,11 @@ void bench_close(struct bench *b);
 /* Starts `req` and runs the loop until it is done. */
 void bench_call(struct bench *b, struct told *t, const struct tg_call_request *req);
 struct tg_call_request get(const char *target);
+struct tg_call_request request(const char *method, int64_t length);
+/* Starts only. */
+void bench_start(struct bench *b, struct told *t, const struct tg_call_request *req);
+/* Server and client together. */
+void bench_open_with(struct origin *o, struct bench *b, origin_fn *serve);
+void bench_close_with(struct origin *o, struct bench *b, struct told *t);
 
 #endif
