@@ -91,3 +91,21 @@ Test(line, chomps_one_line_end)
     cr_assert(tg_str_eq(tg_line_chomp(TG_STR("a\r")), TG_STR("a\r")));
     cr_assert_eq(tg_line_chomp(TG_STR("\r\n")).n, 0U);
 }
+
+Test(line, knows_what_may_stand_in_a_request)
+{
+    cr_assert(tg_line_is_token(TG_STR("X-a!#$%&'*+-.^_`|~9")));
+    cr_assert_not(tg_line_is_token(TG_STR("")));
+    cr_assert_not(tg_line_is_token(TG_STR("a b")));
+    cr_assert_not(tg_line_is_token(TG_STR("a\0")));
+    cr_assert_not(tg_line_is_token(TG_STR("a:")));
+    cr_assert(tg_line_is_target(TG_STR("/a?b=[]|{}\"<>^`\\")));
+    cr_assert_not(tg_line_is_target(TG_STR("")));
+    cr_assert_not(tg_line_is_target(TG_STR("/a b")));
+    cr_assert_not(tg_line_is_target(TG_STR("/\x80")));
+    cr_assert(tg_line_is_text(TG_STR("a\tb \xc3\xa4")));
+    cr_assert(tg_line_is_text(TG_STR("")));
+    cr_assert_not(tg_line_is_text(TG_STR("a\nb")));
+    cr_assert_not(tg_line_is_text(TG_STR("a\rb")));
+    cr_assert_not(tg_line_is_text(TG_STR("a\x7f")));
+}
