@@ -1,6 +1,7 @@
 /* router.c - own endpoints by a table; the rest goes upstream or nowhere. */
 #include "handlers/router.h"
 
+#include "handlers/cors.h"
 #include "handlers/exchange.h"
 #include "handlers/proxy.h"
 #include "handlers/sse.h"
@@ -23,13 +24,39 @@ static void on_nothing_more(struct tg_conn *c, enum tg_rc why, void *ctx)
     (void)ctx;
 }
 
-/* Refuses at once; the body, if there is one, is read and dropped. */
+/* For answers given at once; the body, if there is one, is read and dropped. */
+static const struct tg_request_handler no_more = {.on_gone = on_nothing_more};
+
 static void refuse(struct tg_exchange *x, enum tg_rc rc)
 {
-    static const struct tg_request_handler handler = {.on_gone = on_nothing_more};
-
-    tg_conn_set_handler(x->conn, &handler, NULL);
+    tg_conn_set_handler(x->conn, &no_more, NULL);
     tg_exchange_refuse(x, rc, TG_STR(""), TG_STR(""));
+}
+
+/* With configured origins the gateway speaks for everything behind it. */
+static bool answers_preflight(const struct tg_exchange *x, enum tg_service service)
+{
+    return tg_cors_is_preflight(&x->req->head) &&
+           (service == TG_SERVICE_OWN || x->w->opts->n_cors_origins > 0);
+}
+
+static void answer_preflight(struct tg_exchange *x)
+{
+    const struct tg_handler_opts *o = x->w->opts;
+    struct tg_field fields[TG_CORS_PREFLIGHT_MAX + 1];
+    struct tg_answer a = {.status = 204, .length = TG_LENGTH_NONE};
+    size_t n = 0;
+
+    tg_conn_set_handler(x->conn, &no_more, NULL);
+    if (o->n_cors_origins > 0 && !tg_cors_is_allowed(o, x->origin)) {
+        tg_exchange_refuse(x, TG_EFORBIDDEN, TG_STR("The origin is not listed in cors.origins"),
+                           TG_STR(""));
+        return;
+    }
+    n = tg_cors_preflight(o, x->origin, &x->req->arena, fields, TG_CORS_PREFLIGHT_MAX);
+    fields[n++] = (struct tg_field){TG_STR("X-Request-Id"), x->id};
+    a.fields = (struct tg_fields){fields, n};
+    tg_conn_answer(x->conn, &a, TG_STR(""));
 }
 
 static void start_own(struct tg_exchange *x)
@@ -61,6 +88,8 @@ void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
     }
     if (rc != TG_OK) {
         refuse(x, rc);
+    } else if (answers_preflight(x, service)) {
+        answer_preflight(x);
     } else if (service == TG_SERVICE_OWN) {
         start_own(x);
     } else if (service == TG_SERVICE_REALTIME && tg_tunnel_is_upgrade(&req->head)) {
