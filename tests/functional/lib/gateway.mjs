@@ -12,7 +12,7 @@ import { Inbox } from './inbox.mjs';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const START_MS = 20_000;
 
-const binary = () => process.env.TIDEGATE_BIN ?? path.join(ROOT, 'build/dev/tidegate');
+export const binary = () => process.env.TIDEGATE_BIN ?? path.join(ROOT, 'build/dev/tidegate');
 
 /** YAML of two levels; JSON's scalars and lists are YAML's. */
 function toYaml(config) {
