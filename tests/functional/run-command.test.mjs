@@ -170,8 +170,8 @@ test('each user is a member of the own trip only', async () => {
 test('a row inserted through the gateway arrives; after a pause exactly the missed ones', async () => {
   const first = stream();
   await first.until(/^event: ?hello$/m);
-  await insert('live');
-  await first.until(/"live"/);
+  await insert('first');
+  await first.until(/"first"/);
   await first.until(/\n\n$/);
   const seen = await first.stop();
 
