@@ -2,62 +2,18 @@
 //
 // not under sanitizers: the build with sanitizers has nothing more to show here than elsewhere.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { after, before, describe, test } from 'node:test';
+import { useLocalbase } from './lib/localbase.mjs';
+import { startRedis } from './lib/redis.mjs';
+import { createWorkingCopy, isAlive } from './lib/working-copy.mjs';
 
-const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const TIMEOUT_MS = 120_000;
-const execFileAsync = promisify(execFile);
-
-// A working copy of its own: the one that a person has running stays as it is.
-const home = fs.mkdtempSync(path.join(os.tmpdir(), 'tidegate-run-'));
-const copied = [
-  'run', 'scripts', 'cmake', 'CMakeLists.txt', 'CMakePresets.json', 'lib', 'config', 'realtime',
-  'sync', 'handlers', 'server', 'tests/CMakeLists.txt', 'tests/localbase', 'tests/package.json',
-  'tests/package-lock.json',
-];
+const copy = createWorkingCopy();
+const { home } = copy;
 let env = null;
-
-/** Runs one of the copy's commands, in an environment without this run's own settings. */
-async function command(...args) {
-  const clean = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(TIDEGATE|TG|SUPABASE|REDIS)_/.test(name)),
-  );
-  const ports = {};
-  for (const name of ['', '_ADMIN', '_SUPABASE', '_DB', '_REDIS']) {
-    ports[`TIDEGATE_PORT${name}`] = String(await freePort());
-  }
-  return execFileAsync(path.join(home, 'run'), args, {
-    cwd: os.tmpdir(),
-    env: { ...clean, TIDEGATE_BIN: process.env.TIDEGATE_BIN ?? '', ...ports },
-    timeout: TIMEOUT_MS,
-  });
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** The variables of .run/env, as a shell that sources it sees them. */
-async function sourced() {
-  const { stdout } = await execFileAsync('bash', [
-    '-c', 'set -eu; . "$1"; node -e "console.log(JSON.stringify(process.env))"', '-',
-    path.join(home, '.run/env'),
-  ]);
-  return JSON.parse(stdout);
-}
 
 /** Runs the curl line of the README in a shell that has sourced .run/env. */
 function shell(line) {
@@ -114,33 +70,17 @@ function lastId(text) {
 }
 
 function pids() {
-  const folder = path.join(home, '.run/pid');
-  return fs.readdirSync(folder).map((name) => {
-    return Number(fs.readFileSync(path.join(folder, name), 'utf8').split(' ')[0]);
-  });
-}
-
-function isAlive(pid) {
-  try {
-    return !/^\d+ \(.*\) Z/.test(fs.readFileSync(`/proc/${pid}/stat`, 'utf8'));
-  } catch {
-    return false;
-  }
+  return Object.values(copy.pids());
 }
 
 before(async () => {
-  for (const name of copied.filter((each) => fs.existsSync(path.join(ROOT, each)))) {
-    fs.cpSync(path.join(ROOT, name), path.join(home, name), { recursive: true });
-  }
-  // What is installed already need not be installed again.
-  fs.symlinkSync(path.join(ROOT, 'tests/node_modules'), path.join(home, 'tests/node_modules'));
-  await command('--detach');
-  env = await sourced();
+  await copy.run(['--detach']);
+  env = await copy.sourced();
 });
 
 after(async () => {
-  await command('--stop');
-  fs.rmSync(home, { recursive: true, force: true });
+  await copy.run(['--stop']);
+  copy.remove();
 });
 
 test('.run/env names everything that a shell needs', () => {
@@ -187,22 +127,127 @@ test('a row inserted through the gateway arrives; after a pause exactly the miss
 
 test('a second start says that it runs, and changes nothing', async () => {
   const before_ = pids();
-  await command('--detach');
+  await copy.run(['--detach']);
   assert.deepEqual(pids(), before_);
 });
 
 test('a start after a crash cleans up, and a stop leaves nothing', async () => {
   const crashed = pids();
-  process.kill(Number(fs.readFileSync(path.join(home, '.run/pid/gateway'), 'utf8').split(' ')[0]), 'SIGKILL');
-  await command('--detach');
+  process.kill(copy.pids().gateway, 'SIGKILL');
+  await copy.run(['--detach']);
   assert.deepEqual(crashed.filter(isAlive), []);
   const running = pids();
   assert.equal(running.filter(isAlive).length, 3);
-  env = await sourced();
+  env = await copy.sourced();
   assert.equal((await fetch(`${env.ADMIN_URL}/readyz`)).status, 200);
 
-  await command('--stop');
+  await copy.run(['--stop']);
   assert.deepEqual(running.filter(isAlive), []);
   assert.equal(fs.existsSync(path.join(home, '.run/env')), false);
   await assert.rejects(fetch(env.GATEWAY_URL));
+});
+
+/** Until the child has printed `pattern`. */
+async function printed(child, pattern) {
+  let text = '';
+  child.stdout.setEncoding('utf8');
+  for await (const chunk of child.stdout) {
+    text += chunk;
+    if (pattern.test(text)) {
+      return text;
+    }
+  }
+  throw new Error(`it ended before ${pattern}:\n${text}`);
+}
+
+test('in the foreground it stops all of it on Ctrl-C', async () => {
+  const child = await copy.start();
+  const ended = once(child, 'exit');
+  await printed(child, /Ctrl-C stops all of it/);
+  const running = pids();
+  assert.deepEqual(Object.keys(copy.pids()).sort(), ['gateway', 'redis', 'run', 'stack']);
+  process.kill(-child.pid, 'SIGINT'); // what a terminal sends to the whole group
+  const [status] = await ended;
+  assert.equal(status, 130);
+  assert.deepEqual(running.filter(isAlive), []);
+  assert.equal(fs.existsSync(path.join(home, '.run/env')), false);
+});
+
+test('in the foreground it ends, and says why, when a part of it does', async () => {
+  const child = await copy.start();
+  const ended = once(child, 'exit');
+  await printed(child, /Ctrl-C stops all of it/);
+  const running = pids();
+  process.kill(copy.pids().stack, 'SIGKILL');
+  const [status] = await ended;
+  assert.equal(status, 1);
+  assert.deepEqual(running.filter(isAlive), []);
+});
+
+test('--stop ends one that runs in the foreground elsewhere', async () => {
+  const child = await copy.start();
+  const ended = once(child, 'exit');
+  await printed(child, /Ctrl-C stops all of it/);
+  const running = pids();
+  await copy.run(['--stop']);
+  await ended;
+  assert.deepEqual(running.filter(isAlive), []);
+});
+
+test('an option that it does not know is told, and starts nothing', async () => {
+  await assert.rejects(copy.run(['--nonsense']), (error) => /run --detach/.test(error.stdout));
+  assert.deepEqual(copy.pids(), {});
+});
+
+test('a project without its key is refused before anything starts', async () => {
+  await assert.rejects(
+    copy.run(['--detach'], { SUPABASE_URL: 'http://127.0.0.1:1' }),
+    (error) => /SUPABASE_ANON_KEY is not/.test(error.stderr),
+  );
+  assert.deepEqual(copy.pids(), {});
+});
+
+describe('in front of another project, with another Redis', () => {
+  const stack = useLocalbase();
+  const ends = [];
+  let redis = null;
+
+  before(async () => {
+    redis = await startRedis({ after: (end) => ends.push(end) });
+    await stack.ready;
+    await copy.run(['--detach'], {
+      SUPABASE_URL: stack.url,
+      SUPABASE_ANON_KEY: stack.anon_key,
+      SUPABASE_SERVICE_ROLE_KEY: stack.service_key,
+      SUPABASE_JWT_SECRET: stack.jwt_secret,
+      REDIS_URL: redis.url,
+    });
+    env = await copy.sourced();
+  });
+
+  after(async () => {
+    await copy.run(['--stop']);
+    await Promise.all(ends.map((end) => end()));
+  });
+
+  test('it starts the gateway and nothing else', () => {
+    assert.deepEqual(Object.keys(copy.pids()), ['gateway']);
+    assert.equal(env.SUPABASE_URL, stack.url);
+    assert.equal(env.REDIS_URL, redis.url);
+    assert.equal(env.USER1_TOKEN, '');
+  });
+
+  test('requests and streams go to that project', async () => {
+    const headers = { apikey: env.ANON_KEY, authorization: `Bearer ${stack.user1.token}` };
+    const rows = await fetch(`${env.GATEWAY_URL}/rest/v1/trips?select=id`, { headers });
+    assert.deepEqual(await rows.json(), [{ id: stack.trip1_id }]);
+    const stop = new AbortController();
+    const answer = await fetch(`${env.GATEWAY_URL}/sync/v1/stream?topic=table:public.tasks`, {
+      headers,
+      signal: stop.signal,
+    });
+    assert.equal(answer.status, 200);
+    stop.abort();
+    assert.notEqual(await redis.command('GET', '{tidegate}:1:epoch'), null);
+  });
 });
