@@ -91,10 +91,10 @@ static void publish(struct bench *b, unsigned n)
         size_t at = 0;
 
         for (unsigned i = 0; i < n; i++) {
-            at += (size_t)sprintf(text + at,
-                                  "POST /pub HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                                  "Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
-                                  DATA_BYTES, b->data);
+            at += (size_t)snprintf(text + at, sizeof(text) - at,
+                                   "POST /pub HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                   "Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+                                   DATA_BYTES, b->data);
         }
         send_all(b->publisher.fd, text, at);
     }

@@ -165,7 +165,10 @@ uint64_t rss_bytes(int pid)
     if (f == NULL) {
         fail("the server's process");
     }
-    while (fgets(line, sizeof(line), f) != NULL && sscanf(line, "RssAnon: %" SCNu64, &kb) != 1) {
+    while (kb == 0 && fgets(line, sizeof(line), f) != NULL) {
+        if (strncmp(line, "RssAnon:", 8) == 0) {
+            kb = strtoull(line + 8, NULL, 10);
+        }
     }
     (void)fclose(f);
     return kb * 1024;
