@@ -14,7 +14,7 @@
 #include "handlers/proxy_response.h"
 #include "util/log.h"
 
-enum { MAX_LOGGED_PATH = 200 };
+enum { MAX_LOGGED_PATH = 200, MAX_LOGGED_PART = 64 };
 
 struct proxy {
     struct tg_worker *w;
@@ -209,17 +209,34 @@ static void on_drain(struct tg_conn *c, void *ctx)
     }
 }
 
+/* Paths name resources; what could be an address or a token in them becomes a star. */
+static void put_path(struct tg_buf *out, tg_str path)
+{
+    tg_str rest = tg_str_skip(path, 1);
+
+    while (rest.p != NULL) {
+        tg_str part = tg_str_cut(&rest, '/');
+        bool is_plain = part.n <= MAX_LOGGED_PART && memchr(part.p, '@', part.n) == NULL &&
+                        memchr(part.p, '%', part.n) == NULL;
+
+        if (tg_buf_char(out, '/') != TG_OK ||
+            tg_buf_str(out, is_plain ? part : TG_STR("*")) != TG_OK) {
+            return;
+        }
+    }
+}
+
 static void log_end(const struct proxy *p, enum tg_rc why)
 {
-    tg_str path = p->x->path;
+    TG_CLEANUP(tg_buf_fini) struct tg_buf path = {.max = MAX_LOGGED_PATH};
 
     if (!tg_log_is_on(TG_LOG_DEBUG)) {
         return;
     }
-    path.n = TG_MIN(path.n, (size_t)MAX_LOGGED_PATH);
+    put_path(&path, p->x->path);
     tg_log(TG_LOG_DEBUG, "request", TG_KS("req", p->x->id),
            TG_KZ("service", tg_service_name(p->in.service)),
-           TG_KS("method", p->in.head->method_text), TG_KS("path", path),
+           TG_KS("method", p->in.head->method_text), TG_KS("path", tg_buf_view(&path)),
            TG_KN("status", p->status), TG_KN("us", tg_loop_now(p->w->loop) - p->started),
            TG_KN("in", p->n_in), TG_KN("out", p->n_out), TG_KZ("end", tg_rc_name(why)));
 }

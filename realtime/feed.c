@@ -21,6 +21,20 @@ static int64_t now_sec(void)
     return (int64_t)(tg_clock_wall_us() / TG_SEC(1));
 }
 
+/* A filter's values are what users look for: neither the topic nor upstream's words about it
+ * (which quote them behind the first colon) are logged with them. */
+static tg_str logged_topic(const struct feed *f)
+{
+    const struct tg_topic_name *t = &f->name;
+
+    return t->filter.n == 0 ? t->name : tg_str_make(t->name.p, t->name.n - t->filter.n - 1);
+}
+
+static tg_str logged_message(const struct feed *f, tg_str message)
+{
+    return f->name.filter.n == 0 ? message : tg_str_cut(&message, ':');
+}
+
 static void set_state(struct feed *f, enum feed_state state)
 {
     if (f->state == state) {
@@ -123,7 +137,8 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
             join(f);
         }
     } else if (rc == TG_ECONFLICT) {
-        tg_log(TG_LOG_INFO, "feed_remote", TG_KS("topic", f->name.name), TG_KS("holder", holder));
+        tg_log(TG_LOG_INFO, "feed_remote", TG_KS("topic", logged_topic(f)),
+               TG_KS("holder", holder));
         leave(f);
         set_state(f, FEED_REMOTE);
         hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
@@ -159,7 +174,7 @@ static void on_renewed(enum tg_rc rc, void *arg)
     struct feed *f = unpend(arg);
 
     if (f != NULL && rc == TG_EFENCED && f->fence != 0) {
-        tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", f->name.name));
+        tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", logged_topic(f)));
         f->fence = 0;
         leave(f);
         take_lease(f);
@@ -266,7 +281,7 @@ void feed_on_up(struct feed *f)
 void feed_on_down(struct feed *f, const char *why, bool needs_token)
 {
     f->is_up = false;
-    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", f->name.name), TG_KZ("why", why));
+    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", logged_topic(f)), TG_KZ("why", why));
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING);
         hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
@@ -279,7 +294,8 @@ void feed_on_down(struct feed *f, const char *why, bool needs_token)
 
 void feed_on_refused(struct feed *f, tg_str message)
 {
-    tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", f->name.name), TG_KS("message", message));
+    tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", logged_topic(f)),
+           TG_KS("message", logged_message(f, message)));
     f->link_id = 0;
     f->is_up = false;
     hub_tell_topics(f, TG_TOPIC_REFUSED, TG_EBADTOPIC, message);
@@ -297,7 +313,7 @@ static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
     tg_count_add(&f->hub->counts.append_errors, 1);
     if (rc == TG_EFENCED) {
         if (f->fence != 0) {
-            tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", f->name.name));
+            tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", logged_topic(f)));
             f->fence = 0;
             leave(f);
             take_lease(f);
@@ -319,7 +335,7 @@ void feed_on_change(struct feed *f, tg_str payload)
     tg_count_add(&h->counts.changes, 1);
     rc = tg_change_event(payload, f->name.name, &event);
     if (rc != TG_OK) {
-        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", f->name.name),
+        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", logged_topic(f)),
                        TG_KZ("rc", tg_rc_name(rc)));
         feed_need_gap(f, "errors");
         return;
@@ -370,7 +386,7 @@ static void on_timer(struct tg_timer *t)
 
     if (f->exp_sec <= now_sec()) {
         /* Coverage ends with the last valid token; the next join writes the gap. */
-        tg_log(TG_LOG_INFO, "feed_expired", TG_KS("topic", f->name.name));
+        tg_log(TG_LOG_INFO, "feed_expired", TG_KS("topic", logged_topic(f)));
         hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
         feed_close(f);
         return;

@@ -48,16 +48,21 @@ function environment(extra) {
  *   metric(name)         a counter, summed over the workers
  *   rssKib()             resident memory
  *   stop()               SIGTERM; the exit status
+ *   configure(config)    writes the configuration file anew
+ *   signal(name)         sends a signal; `exited` resolves to the exit status
  *   kill()               SIGKILL; resolves when it is gone
  */
 export async function startGateway(config, { env = {}, ready = true } = {}) {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'tidegate-test-'));
   const file = path.join(dir, 'tidegate.yaml');
-  const sections = { server: {}, admin: {}, log: {}, ...config };
-  sections.server = { listen: '127.0.0.1:0', ...sections.server };
-  sections.admin = { listen: '127.0.0.1:0', ...sections.admin };
-  sections.log = { level: 'debug', ...sections.log };
-  writeFileSync(file, toYaml(sections));
+  const configure = (wanted) => {
+    const sections = { server: {}, admin: {}, log: {}, ...wanted };
+    sections.server = { listen: '127.0.0.1:0', ...sections.server };
+    sections.admin = { listen: '127.0.0.1:0', ...sections.admin };
+    sections.log = { level: 'debug', ...sections.log };
+    writeFileSync(file, toYaml(sections));
+  };
+  configure(config);
   const child = spawn(binary(), ['--config', file], {
     env: environment(env),
     stdio: ['ignore', 'inherit', 'pipe'],
@@ -88,6 +93,9 @@ export async function startGateway(config, { env = {}, ready = true } = {}) {
     adminUrl: `http://127.0.0.1:${admin.port}`,
     port: Number(listen.port),
     pid: child.pid,
+    exited,
+    configure,
+    signal: (name) => child.kill(name),
     log,
     lines: () => text.join('\n'),
     metric: async (name) => {
