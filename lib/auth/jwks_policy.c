@@ -27,16 +27,13 @@ tg_usec tg_jwks_policy_due(const struct tg_jwks_policy *p)
     return p->is_fetching ? UINT64_MAX : p->next;
 }
 
-static enum tg_jwks_step start(struct tg_jwks_policy *p, tg_usec now)
-{
-    p->is_fetching = true;
-    p->next_unknown = now + p->opts.unknown_gap;
-    return TG_JWKS_FETCH;
-}
-
 enum tg_jwks_step tg_jwks_policy_tick(struct tg_jwks_policy *p, tg_usec now)
 {
-    return p->is_fetching || now < p->next ? TG_JWKS_NO : start(p, now);
+    if (p->is_fetching || now < p->next) {
+        return TG_JWKS_NO;
+    }
+    p->is_fetching = true;
+    return TG_JWKS_FETCH;
 }
 
 enum tg_jwks_step tg_jwks_policy_unknown(struct tg_jwks_policy *p, tg_usec now)
@@ -48,7 +45,9 @@ enum tg_jwks_step tg_jwks_policy_unknown(struct tg_jwks_policy *p, tg_usec now)
     if (now < p->next_unknown || (p->n_failures > 0 && now < p->next)) {
         return TG_JWKS_NO;
     }
-    return start(p, now);
+    p->is_fetching = true;
+    p->next_unknown = now + p->opts.unknown_gap;
+    return TG_JWKS_FETCH;
 }
 
 /* t +- jitter_percent, by `random`. */

@@ -69,6 +69,13 @@ Test(jwks_policy, fetches_once_for_many_unknown_kids)
     cr_assert_eq(tg_jwks_policy_unknown(&p, t + TG_SEC(10)), TG_JWKS_FETCH);
 }
 
+Test(jwks_policy, a_background_fetch_leaves_the_one_for_an_unknown_kid)
+{
+    struct tg_jwks_policy p = fetched();
+
+    cr_assert_eq(tg_jwks_policy_unknown(&p, START), TG_JWKS_FETCH);
+}
+
 Test(jwks_policy, backs_off_while_auth_is_failing)
 {
     static const unsigned seconds[] = {1, 2, 4, 8, 16, 32, 60, 60, 60};
