@@ -22,6 +22,7 @@ struct tg_jwks_fetch {
     bool has_asked;
     tg_usec quiet_until;
     enum tg_rc quiet_rc; /* the answer until then */
+    uint64_t epoch;      /* of its keys: the fetches that gave some */
     /* Worker 0 only. */
     struct tg_jwks_policy policy;
     struct tg_timer tick;
@@ -59,9 +60,10 @@ static void on_wait_timeout(struct tg_timer *t)
 }
 
 /* What a fetch, or its refusal, means for one worker. Takes `keys` (NULL: none). */
-static void take_told(struct tg_jwks_fetch *j, enum tg_rc rc, struct tg_keys *keys)
+static void take_told(struct tg_jwks_fetch *j, enum tg_rc rc, struct tg_keys *keys, uint64_t epoch)
 {
     if (keys != NULL) {
+        j->epoch = epoch;
         tg_keys_unref(j->w->keys);
         j->w->keys = keys;
         tg_auth_keys_refreshed(j->w->auth);
@@ -76,6 +78,7 @@ struct told_mail {
     struct tg_mail mail;
     enum tg_rc rc;
     struct tg_keys *keys;
+    uint64_t epoch;
 };
 
 static void drop_told(struct tg_mail *mail)
@@ -91,12 +94,12 @@ static void on_told(struct tg_mail *mail, void *owner)
     struct told_mail *m = TG_CONTAINER_OF(mail, struct told_mail, mail);
     struct tg_worker *w = owner;
 
-    take_told(w->jwks, m->rc, m->keys);
+    take_told(w->jwks, m->rc, m->keys, m->epoch);
     free(m);
 }
 
 /* Lost when the box is full: whoever waits there has a timer, and the next fetch tells again. */
-static void tell(struct tg_jwks_fetch *to, enum tg_rc rc, struct tg_keys *keys)
+static void tell(struct tg_jwks_fetch *to, enum tg_rc rc, struct tg_keys *keys, uint64_t epoch)
 {
     struct told_mail *m = TG_NEW(struct told_mail);
 
@@ -104,6 +107,7 @@ static void tell(struct tg_jwks_fetch *to, enum tg_rc rc, struct tg_keys *keys)
     m->mail.drop = drop_told;
     m->rc = rc;
     m->keys = keys == NULL ? NULL : tg_keys_ref(keys);
+    m->epoch = epoch;
     if (tg_loop_post(to->w->loop, &m->mail) != TG_OK) {
         drop_told(&m->mail);
     }
@@ -111,10 +115,12 @@ static void tell(struct tg_jwks_fetch *to, enum tg_rc rc, struct tg_keys *keys)
 
 static void tell_all(struct tg_jwks_fetch *j, enum tg_rc rc, struct tg_keys *keys)
 {
+    uint64_t epoch = j->epoch + (keys == NULL ? 0 : 1);
+
     for (size_t i = 1; i < j->n; i++) {
-        tell(j->all[i], rc, keys);
+        tell(j->all[i], rc, keys, epoch);
     }
-    take_told(j, rc, keys == NULL ? NULL : tg_keys_ref(keys));
+    take_told(j, rc, keys == NULL ? NULL : tg_keys_ref(keys), epoch);
 }
 
 /* ---- fetching: worker 0 ---- */
@@ -221,6 +227,7 @@ static enum tg_rc decide(struct tg_jwks_fetch *j)
 struct ask_mail {
     struct tg_mail mail;
     size_t from;
+    uint64_t epoch; /* of the keys that did not suffice */
 };
 
 static void drop_ask(struct tg_mail *mail)
@@ -234,12 +241,17 @@ static void on_ask(struct tg_mail *mail, void *owner)
     struct tg_worker *w = owner;
     struct tg_jwks_fetch *j = w->jwks;
     struct tg_jwks_fetch *from = j->all[m->from];
+    bool is_behind = m->epoch < j->epoch;
     enum tg_rc rc = TG_OK;
 
     free(m);
+    if (is_behind) {
+        tell(from, TG_OK, w->keys, j->epoch); /* newer ones are on their way, or were lost */
+        return;
+    }
     rc = decide(j);
     if (rc != TG_EAGAIN) {
-        tell(from, rc, NULL);
+        tell(from, rc, NULL, 0);
     }
 }
 
@@ -257,6 +269,7 @@ static enum tg_rc ask(struct tg_jwks_fetch *j)
     m->mail.run = on_ask;
     m->mail.drop = drop_ask;
     m->from = j->w->index;
+    m->epoch = j->epoch;
     if (tg_loop_post(j->all[0]->w->loop, &m->mail) != TG_OK) {
         free(m);
         return TG_ENOTREADY;
