@@ -280,6 +280,8 @@ static void refuse_readers(struct wtopic *t, const struct tg_topic_news *news)
 
 static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_topic_news *news)
 {
+    bool was_ready = false;
+
     if (news->state == TG_TOPIC_REFUSED) {
         refuse_readers(t, news);
         return;
@@ -295,6 +297,7 @@ static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_top
         tg_pos_cmp(news->whole_from, f->horizon) > 0) {
         f->horizon = news->whole_from;
     }
+    was_ready = t->state == TG_TOPIC_READY;
     t->is_known = !news->store_down;
     t->state = news->state;
     t->ready_from = news->ready_from;
@@ -302,9 +305,10 @@ static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_top
         t->exp_sec = 0;
     }
     for (struct tg_list *n = t->cursors.next; n != &t->cursors;) {
-        const struct cursor *c = TG_CONTAINER_OF(n, struct cursor, node);
+        struct cursor *c = TG_CONTAINER_OF(n, struct cursor, node);
 
         n = n->next;
+        stream_on_news(c, was_ready);
         stream_poke(c->stream);
     }
 }

@@ -51,6 +51,7 @@ struct cursor {
     bool is_fresh;   /* started while the topic was joining: its join's gap means `ready` */
     bool is_stale;   /* pos belongs to stream->epoch, which is not the log's any more */
     bool is_reading; /* a page read is under way or waits for its turn */
+    bool is_offline; /* the client was told so */
 };
 
 enum stream_state { ST_WAITING, ST_READING, ST_LIVE, ST_DEAD };
@@ -127,6 +128,8 @@ void stream_poke(struct tg_stream *s);
 void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str message);
 void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame *position);
 void stream_new_epoch(struct tg_stream *s);
+/* The hub has said something about the topic of `c`: tells the client what changed. */
+void stream_on_news(struct cursor *c, bool was_ready);
 void stream_free(struct tg_stream *s);
 
 /* stream_page.c */

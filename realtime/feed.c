@@ -99,6 +99,13 @@ static void join(struct feed *f)
 
 /* ---- the lease ---- */
 
+static void watch_token(struct feed *f)
+{
+    int64_t left = f->exp_sec - now_sec();
+
+    tg_loop_timer_start(f->hub->loop, &f->timer, TG_SEC(TG_MAX(left, 0)));
+}
+
 struct pending {
     struct tg_hub *hub;
     tg_id feed;
@@ -125,12 +132,19 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
 {
     struct feed *f = unpend(arg);
 
-    if (f == NULL || f->state != FEED_LEASING) {
+    if (f == NULL || (f->state != FEED_LEASING && f->state != FEED_REMOTE)) {
         return;
     }
     if (rc == TG_OK) {
         f->fence = fence;
+        if (f->state == FEED_REMOTE) {
+            /* Whoever covered it does no longer. */
+            hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
+        }
         set_state(f, FEED_JOINING);
+        if (!tg_timer_is_on(&f->timer)) {
+            watch_token(f);
+        }
         if (f->is_up) {
             write_gap(f); /* still joined from before: only the log was away */
         } else {
@@ -140,8 +154,10 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
         tg_log(TG_LOG_INFO, "feed_remote", TG_KS("topic", logged_topic(f)),
                TG_KS("holder", holder));
         leave(f);
-        set_state(f, FEED_REMOTE);
-        hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
+        if (f->state != FEED_REMOTE) {
+            set_state(f, FEED_REMOTE);
+            hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
+        }
         tg_loop_timer_start(f->hub->loop, &f->timer, REMOTE_RETRY);
     }
     /* Other errors: the store went down; feed_store_up() begins anew. */
@@ -164,8 +180,6 @@ static void take_lease(struct feed *f)
         TG_OK) {
         free(p);
         tg_loop_timer_start(f->hub->loop, &f->timer, REMOTE_RETRY);
-    } else {
-        set_state(f, FEED_LEASING);
     }
 }
 
@@ -395,7 +409,7 @@ static void on_timer(struct tg_timer *t)
         take_lease(f);
     }
     if (!tg_timer_is_on(&f->timer)) {
-        tg_loop_timer_start(f->hub->loop, &f->timer, TG_SEC(f->exp_sec - now_sec()));
+        watch_token(f);
     }
 }
 
@@ -422,7 +436,7 @@ void feed_offer_token(struct feed *f, tg_str token, int64_t exp_sec)
         take_lease(f);
     }
     if (f->state != FEED_REMOTE) {
-        tg_loop_timer_start(h->loop, &f->timer, TG_SEC(exp_sec - now_sec()));
+        watch_token(f);
     }
 }
 

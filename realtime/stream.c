@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "realtime/fanout_int.h"
+#include "util/json.h"
 #include "util/log.h"
 
 /* ---- the start ---- */
@@ -299,6 +300,41 @@ void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame 
     stream_tell(s, tg_frame_ref(with_position ? position : comment));
     stream_flush(s);
     s->has_written = false;
+}
+
+/* `status` without an id: it says nothing about positions. */
+static void say_status(struct cursor *c, const char *state)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = (size_t)TG_TOPIC_MAX_BYTES * 8};
+
+    (void)tg_buf_str(&text, TG_STR("event: status\ndata: {\"topic\":"));
+    (void)tg_json_quote(&text, c->topic->name.name);
+    (void)tg_buf_printf(&text, ",\"state\":\"%s\"}\n\n", state);
+    stream_tell(c->stream, tg_frame_raw(c->pos, tg_buf_view(&text)));
+}
+
+void stream_on_news(struct cursor *c, bool was_ready)
+{
+    const struct wtopic *t = c->topic;
+
+    if (c->stream->state != ST_LIVE) {
+        return;
+    }
+    if (t->state == TG_TOPIC_JOINING && was_ready && !c->is_offline) {
+        c->is_offline = true;
+        say_status(c, "offline");
+    } else if (t->state == TG_TOPIC_READY && c->is_fresh &&
+               tg_pos_cmp(t->ready_from, c->pos) <= 0) {
+        /* Covered by somebody already: no gap of a join will come to say so. */
+        c->is_fresh = false;
+        c->is_offline = false;
+        say_status(c, "ready");
+    } else if (t->state == TG_TOPIC_READY && c->is_offline) {
+        c->is_offline = false;
+        if (!c->is_fresh) {
+            say_status(c, "ready");
+        }
+    }
 }
 
 void stream_new_epoch(struct tg_stream *s)

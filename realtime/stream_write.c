@@ -245,8 +245,8 @@ static void account(struct tg_stream *s, const struct batch *b, size_t n)
         n -= whole;
         pass(s, &b->frames[k]);
         n_passed++;
-        tg_count_add(&s->fanout->counts.sent, n_passed);
     }
+    tg_count_add(&s->fanout->counts.sent, n_passed);
 }
 
 void stream_flush(struct tg_stream *s)

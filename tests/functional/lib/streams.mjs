@@ -32,12 +32,9 @@ class Place {
 
   async start() {
     this.now = await startGateway(this.settings);
+    this.url = this.now.url;
     this.settings.server.listen = `127.0.0.1:${this.now.port}`;
     return this;
-  }
-
-  get url() {
-    return this.now.url;
   }
 
   get log() {
@@ -184,6 +181,7 @@ export class App {
 
   /** Connects, resuming; tries again while the gateway is away. */
   async connect(timeoutMs = 30_000) {
+    let why = null;
     this.client = await until(
       () =>
         openStream(this.url(), {
@@ -192,14 +190,17 @@ export class App {
           lastEventId: this.cursor ?? undefined,
           onEvent: (event) => this.#take(event),
         }).catch((error) => {
-          if (error.status !== undefined && error.status !== 503) {
+          if (error.status !== undefined && error.status < 500) {
             throw error;
           }
+          why = error;
           return null;
         }),
       'a stream',
       timeoutMs,
-    );
+    ).catch((error) => {
+      throw new Error(`${error.message}: ${why}`);
+    });
     return this.client;
   }
 
