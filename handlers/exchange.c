@@ -77,6 +77,7 @@ struct refusal {
     tg_str details;
     tg_str hint;
     unsigned retry_after_sec;
+    tg_str allow;
     bool close;
 };
 
@@ -108,6 +109,9 @@ static void answer(const struct refusal *r)
         (void)tg_buf_u64(&seconds, TG_MAX(r->retry_after_sec, 1U));
         fields[n++] = (struct tg_field){TG_STR("Retry-After"), tg_buf_view(&seconds)};
     }
+    if (r->allow.n > 0) {
+        fields[n++] = (struct tg_field){TG_STR("Allow"), r->allow};
+    }
     n += tg_cors_own(r->w->opts, r->origin, fields + n, MAX_FIELDS - n);
     a.fields = (struct tg_fields){fields, n};
     a.length = (int64_t)body.n;
@@ -127,7 +131,9 @@ void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg
                               .origin = x->origin,
                               .details = details,
                               .hint = hint,
-                              .retry_after_sec = x->retry_after_sec};
+                              .retry_after_sec = x->retry_after_sec,
+                              .allow = x->allow,
+                              .close = x->close};
 
     answer(&r);
 }

@@ -18,6 +18,8 @@ struct tg_exchange {
     tg_str query;             /* raw, without '?'; p == NULL: none */
     tg_str origin;            /* the Origin field; p == NULL: none */
     unsigned retry_after_sec; /* of a refusal worth trying again; 0: one second */
+    tg_str allow;             /* with 405: the methods there are */
+    bool close;               /* a refusal ends the connection */
 };
 
 struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,

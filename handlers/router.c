@@ -10,11 +10,12 @@
 struct endpoint {
     tg_str path;
     enum tg_method method;
+    tg_str allow; /* the same for an answer */
     void (*start)(struct tg_exchange *x);
 };
 
 static const struct endpoint endpoints[] = {
-    {TG_STR_INIT("/sync/v1/stream"), TG_GET, tg_sse_start},
+    {TG_STR_INIT("/sync/v1/stream"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_sse_start},
 };
 
 static void on_nothing_more(struct tg_conn *c, enum tg_rc why, void *ctx)
@@ -69,6 +70,7 @@ static void start_own(struct tg_exchange *x)
                 endpoints[i].start(x);
                 return;
             }
+            x->allow = endpoints[i].allow;
             rc = TG_EMETHOD;
         }
     }

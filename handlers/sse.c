@@ -355,6 +355,7 @@ void tg_sse_start(struct tg_exchange *x)
     e->x = x;
     tg_conn_set_handler(x->conn, &handler, e);
     if (x->req->head.body != TG_BODY_NONE) {
+        x->close = true; /* where the body ends is not looked for */
         tg_exchange_refuse(x, TG_EBADREQ, TG_STR("a stream takes no body"), TG_STR(""));
         return;
     }
