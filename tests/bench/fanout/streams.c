@@ -1,12 +1,13 @@
 /* streams.c - opens many streams of one topic on a server, has events published, and tells
  * what that cost the server.
  *
- *   streams -m gateway|nchan|sendloop -p PORT -P PID -n STREAMS -e ROUNDS -b BURSTS -i SECONDS
- *           [-u TARGET] [-t TOKEN] [-r REALTIME-PORT]
+ *   streams -m gateway|nchan|sendloop|idle -p PORT -P PID -n STREAMS
+ *           [-e ROUNDS] [-b BURSTS] [-i SECONDS] [-u TARGET] [-t TOKEN] [-r REALTIME-PORT]
  *
- * An event has DATA_BYTES behind `data: `, one of them a MARK, by which deliveries are
- * counted. A round publishes one event (a burst: BURST of them in one write) and ends when
- * every stream has it. Prints name=value lines. */
+ * An event has DATA_BYTES behind `data: `, one of them a MARK, by which deliveries are counted.
+ * A round publishes one event (a burst: BURST of them in one write) and ends when every stream
+ * has it. With `idle` there are no streams but connections that asked once and are kept alive.
+ * Prints name=value lines. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 
 #include "../lib/measure.h"
 #include "source.h"
+#include "util/base.h"
 
 enum { DATA_BYTES = 256, MARK = '~', BURST = 10, WARM_ROUNDS = 5, IN_FLIGHT = 128 };
 
@@ -25,6 +27,7 @@ enum { DATA_BYTES = 256, MARK = '~', BURST = 10, WARM_ROUNDS = 5, IN_FLIGHT = 12
 
 struct opts {
     const char *mode;
+    bool is_idle;      /* connections that wait for their next request, not streams */
     const char *ready; /* what ends a stream's greeting */
     const char *target;
     const char *token;
@@ -113,6 +116,9 @@ static void on_publisher(struct watch *w, uint32_t events)
 
 static void open_publisher(struct bench *b)
 {
+    if (b->opts.is_idle) {
+        return;
+    }
     if (strcmp(b->opts.mode, "gateway") == 0) {
         b->source = source_open(b->epoll, b->opts.realtime_port);
         return;
@@ -170,7 +176,8 @@ static void on_stream(struct watch *w, uint32_t events)
         fail("a stream ended");
     }
     if (!s->is_ready) {
-        if (memcmp(b->in, "HTTP/1.1 ", 9) == 0 && memcmp(b->in, "HTTP/1.1 200", 12) != 0) {
+        if (!b->opts.is_idle && memcmp(b->in, "HTTP/1.1 ", 9) == 0 &&
+            memcmp(b->in, "HTTP/1.1 200", 12) != 0) {
             (void)fprintf(stderr, "bench: refused: %.*s\n", (int)n, b->in);
             exit(1);
         }
@@ -197,6 +204,8 @@ static void open_streams(struct bench *b)
     uint64_t started = now_ns();
     uint64_t cpu = cpu_ns(b->opts.pid);
     uint64_t rss = rss_bytes(b->opts.pid);
+    uint64_t rss_half = 0;
+    unsigned n_half = 0;
     uint64_t took = 0;
 
     while (b->n_started < b->opts.n_streams && b->n_started < IN_FLIGHT) {
@@ -207,12 +216,19 @@ static void open_streams(struct bench *b)
             fail("streams do not open");
         }
         (void)watch_turn(b->epoll, 1000);
+        if (rss_half == 0 && b->n_ready >= b->opts.n_streams / 2) {
+            rss_half = rss_bytes(b->opts.pid);
+            n_half = b->opts.n_streams - b->n_ready;
+        }
     }
     took = now_ns() - started;
     printf("start_rss=%" PRIu64 "\n", rss);
     printf("open_ms=%.1f\n", (double)took / 1e6);
     printf("open_cpu_us=%.2f\n", (double)(cpu_ns(b->opts.pid) - cpu) / 1e3 / b->opts.n_streams);
+    /* All of it, and without what any first stream needs: buffers that wait for the next. */
     printf("stream_rss=%.0f\n", ((double)rss_bytes(b->opts.pid) - (double)rss) / b->opts.n_streams);
+    printf("stream_rss_half=%.0f\n",
+           ((double)rss_bytes(b->opts.pid) - (double)rss_half) / TG_MAX(n_half, 1U));
 }
 
 /* ---- rounds ---- */
@@ -338,7 +354,8 @@ static struct opts read_opts(int argc, char **argv)
             exit(2);
         }
     }
-    o.ready = strcmp(o.mode, "nchan") == 0 ? ": hi" : "event: hello";
+    o.is_idle = strcmp(o.mode, "idle") == 0;
+    o.ready = o.is_idle ? "\r\n\r\n" : strcmp(o.mode, "nchan") == 0 ? ": hi" : "event: hello";
     if (o.n_streams == 0 || o.pid == 0 || o.port == 0) {
         (void)fprintf(stderr, "streams: the head of streams.c tells the options\n");
         exit(2);
