@@ -37,6 +37,7 @@ class Connection {
     this.bytes = Buffer.alloc(0);
     this.closed = once(socket, 'close');
     socket.on('error', () => {});
+    socket.on('end', () => this.keepsHalf || socket.end());
     socket.on('data', (data) => {
       this.bytes = Buffer.concat([this.bytes, data]);
       this.scan();
@@ -111,7 +112,7 @@ export function useUpstream() {
     seen: 0,
   };
   before(async () => {
-    const server = net.createServer((socket) => {
+    const server = net.createServer({ allowHalfOpen: true }, (socket) => {
       upstream.sockets.add(socket);
       socket.on('close', () => upstream.sockets.delete(socket));
       upstream.last = new Connection(upstream, socket);
