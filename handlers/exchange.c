@@ -155,39 +155,14 @@ void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *hea
     tg_arena_drop(&arena);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)((unsigned char)c | 0x20U);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static enum tg_rc decode(struct tg_arena *arena, tg_str raw, tg_str *ret)
 {
     char *out = tg_arena_alloc(arena, raw.n + 1);
-    size_t n = 0;
+    bool is_whole = false;
+    size_t n = tg_str_unescape(raw, true, out, &is_whole);
 
-    for (size_t i = 0; i < raw.n; i++) {
-        char c = raw.p[i];
-
-        if (c == '+') {
-            c = ' ';
-        } else if (c == '%') {
-            int high = i + 2 < raw.n ? hex_digit(raw.p[i + 1]) : -1;
-            int low = i + 2 < raw.n ? hex_digit(raw.p[i + 2]) : -1;
-
-            if (high < 0 || low < 0) {
-                return TG_EBADPARAM;
-            }
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        out[n++] = c;
-    }
     *ret = tg_str_make(out, n);
-    return TG_OK;
+    return is_whole ? TG_OK : TG_EBADPARAM;
 }
 
 enum tg_rc tg_exchange_param(struct tg_exchange *x, size_t *at, tg_str *ret_name, tg_str *ret_value)

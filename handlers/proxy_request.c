@@ -47,41 +47,12 @@ bool tg_proxy_is_listed(struct tg_fields fields, tg_str name)
 
 /* ---- the query ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)((unsigned char)c | 0x20U);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A broken escape stands for itself; *ret_whole tells. */
 static tg_str decode(struct tg_arena *arena, tg_str raw, bool *ret_whole)
 {
     char *out = tg_arena_alloc(arena, raw.n + 1);
-    size_t n = 0;
 
-    *ret_whole = true;
-    for (size_t i = 0; i < raw.n; i++) {
-        char c = raw.p[i];
-
-        if (c == '+') {
-            c = ' ';
-        } else if (c == '%') {
-            int high = i + 2 < raw.n ? hex_digit(raw.p[i + 1]) : -1;
-            int low = i + 2 < raw.n ? hex_digit(raw.p[i + 2]) : -1;
-
-            if (high < 0 || low < 0) {
-                *ret_whole = false;
-            } else {
-                c = (char)(high * 16 + low);
-                i += 2;
-            }
-        }
-        out[n++] = c;
-    }
-    return tg_str_make(out, n);
+    return tg_str_make(out, tg_str_unescape(raw, true, out, ret_whole));
 }
 
 static bool names_param(struct tg_arena *arena, tg_str raw, tg_str name)

@@ -12,44 +12,18 @@
 
 enum { DEFAULT_PORT = 6379, MAX_DB = 1 << 16 };
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* [owned] with %xx decoded; NULL: malformed, or a NUL. */
 static char *decode(tg_str text)
 {
     char *out = tg_malloc(text.n + 1);
-    size_t n = 0;
+    bool is_whole = false;
+    size_t n = tg_str_unescape(text, false, out, &is_whole);
 
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-
-        if (c == '%') {
-            int high = i + 2 < text.n ? hex_digit(text.p[i + 1]) : -1;
-            int low = i + 2 < text.n ? hex_digit(text.p[i + 2]) : -1;
-
-            if (high < 0 || low < 0) {
-                free(out);
-                return NULL;
-            }
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        if (c == '\0') {
-            free(out);
-            return NULL;
-        }
-        out[n++] = c;
-    }
     out[n] = '\0';
+    if (!is_whole || strlen(out) != n) {
+        free(out);
+        return NULL;
+    }
     return out;
 }
 

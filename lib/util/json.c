@@ -34,17 +34,6 @@ static bool take(struct scan *s, char c)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The four hex digits behind \u; -1 if they are none. */
 static int32_t hex4(const struct scan *s, size_t at)
 {
@@ -54,7 +43,7 @@ static int32_t hex4(const struct scan *s, size_t at)
         return -1;
     }
     for (size_t i = 0; i < 4; i++) {
-        int d = hex_digit(s->p[at + i]);
+        int d = tg_hex_digit(s->p[at + i]);
 
         if (d < 0) {
             return -1;

@@ -121,6 +121,41 @@ char *tg_str_dup(tg_str s)
     return copy;
 }
 
+int tg_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t tg_str_unescape(tg_str raw, bool is_query, char *out, bool *ret_whole)
+{
+    size_t n = 0;
+
+    *ret_whole = true;
+    for (size_t i = 0; i < raw.n; i++) {
+        char c = raw.p[i];
+
+        if (c == '+' && is_query) {
+            c = ' ';
+        } else if (c == '%') {
+            int high = i + 2 < raw.n ? tg_hex_digit(raw.p[i + 1]) : -1;
+            int low = i + 2 < raw.n ? tg_hex_digit(raw.p[i + 2]) : -1;
+
+            if (high < 0 || low < 0) {
+                *ret_whole = false;
+            } else {
+                c = (char)(high * 16 + low);
+                i += 2;
+            }
+        }
+        out[n++] = c;
+    }
+    return n;
+}
+
 /* Length of the well-formed sequence at p, 0 if there is none. RFC 3629 section 4. */
 static size_t utf8_sequence(const unsigned char *p, size_t n)
 {

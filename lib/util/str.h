@@ -70,6 +70,13 @@ enum tg_rc tg_str_to_u64(tg_str s, uint64_t *ret_n) TG_MUST_USE;
 /* [owned] NUL-terminated copy, for a library's door. free() it. */
 char *tg_str_dup(tg_str s);
 
+/* 0..15, or -1. */
+int tg_hex_digit(char c);
+
+/* Decodes %xx (RFC 3986 section 2.1), and '+' as a blank if `is_query`. Writes at most raw.n bytes,
+ * returns how many. A broken escape stands for itself; *ret_whole tells that there was none. */
+size_t tg_str_unescape(tg_str raw, bool is_query, char *out, bool *ret_whole);
+
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates). */
 bool tg_str_is_utf8(tg_str s);
 

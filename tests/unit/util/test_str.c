@@ -139,3 +139,25 @@ Test(str, ill_formed_utf8_is_refused)
         cr_assert_not(tg_str_is_utf8(tg_str_of(bad[i])), "case %zu", i);
     }
 }
+
+Test(str, unescapes_percent_escapes_and_a_query_s_plus)
+{
+    char out[32];
+    bool is_whole = false;
+    size_t n = tg_str_unescape(TG_STR("a%2Bb+c%2fd%"), true, out, &is_whole);
+
+    cr_assert(tg_str_eq(tg_str_make(out, n), TG_STR("a+b c/d%")));
+    cr_assert_not(is_whole);
+    n = tg_str_unescape(TG_STR("a+%41"), false, out, &is_whole);
+    cr_assert(tg_str_eq(tg_str_make(out, n), TG_STR("a+A")));
+    cr_assert(is_whole);
+}
+
+Test(str, a_hex_digit_is_one_in_either_case)
+{
+    cr_assert_eq(tg_hex_digit('0'), 0);
+    cr_assert_eq(tg_hex_digit('a'), 10);
+    cr_assert_eq(tg_hex_digit('F'), 15);
+    cr_assert_eq(tg_hex_digit('g'), -1);
+    cr_assert_eq(tg_hex_digit('/'), -1);
+}
