@@ -12,6 +12,8 @@
 #include "auth/token.h"
 #include "handlers/bearer.h"
 #include "handlers/cors.h"
+#include "handlers/forward.h"
+#include "handlers/quota.h"
 #include "util/json.h"
 #include "util/log.h"
 
@@ -24,7 +26,16 @@ struct sse {
     struct tg_exchange *x;       /* NULL once the socket is raw */
     struct tg_bearer_wait *wait; /* for the signing keys */
     bool is_raw;
+    struct tg_quota_place user_place;
+    struct tg_quota_place address_place;
 };
+
+static void sse_free(struct sse *e)
+{
+    tg_quota_give(e->w->opts->per_user, e->w->index, &e->user_place);
+    tg_quota_give(e->w->opts->per_address, e->w->index, &e->address_place);
+    free(e);
+}
 
 /* ---- what is asked for ---- */
 
@@ -149,7 +160,7 @@ static void on_raw_close(struct tg_conn *c, void *ctx)
         tg_stream_close(e->stream);
         tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("why", "client"));
     }
-    free(e);
+    sse_free(e);
 }
 
 static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
@@ -168,7 +179,7 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
     if (e->stream != NULL) {
         tg_stream_close(e->stream);
     }
-    free(e);
+    sse_free(e);
 }
 
 /* ---- the stream's side ---- */
@@ -303,6 +314,22 @@ static void on_end(const char *why, void *arg)
 
 static const struct tg_sink_ops sink = {on_start, on_refused, frame_bytes, write_frames, on_end};
 
+/* Each cap has its own answer (DESIGN.md 5). */
+static const char *take_places(struct sse *e, const struct tg_token *token)
+{
+    const struct tg_handler_opts *o = e->w->opts;
+    const struct tg_forward_peer peer = {tg_conn_peer(e->conn), tg_conn_peer_is_trusted(e->conn)};
+    tg_str address = tg_forward_client(e->x->req->head.fields, peer);
+
+    if (!tg_quota_take(o->per_user, e->w->index, tg_str_of(token->user_id), &e->user_place)) {
+        return "this user has too many streams open";
+    }
+    if (!tg_quota_take(o->per_address, e->w->index, address, &e->address_place)) {
+        return "this address has too many streams open";
+    }
+    return NULL;
+}
+
 static void open_stream(struct sse *e, const struct tg_token *token, const struct asked *a)
 {
     struct tg_stream_opts opts = {.topics = a->topics,
@@ -335,6 +362,10 @@ static void on_token(enum tg_rc rc, struct tg_token *token, void *arg)
     e->wait = NULL;
     if (rc == TG_OK) {
         rc = read_query(e->x, &a);
+    }
+    if (rc == TG_OK) {
+        a.why = take_places(e, token);
+        rc = a.why == NULL ? TG_OK : TG_ERATE;
     }
     if (rc == TG_OK) {
         open_stream(e, token, &a);

@@ -12,6 +12,7 @@
 
 struct tg_jwks_fetch;
 struct tg_keys;
+struct tg_quota;
 
 /* What is done with a token on a route. */
 enum tg_policy { TG_TOKEN_OFF, TG_TOKEN_VERIFY, TG_TOKEN_REQUIRE };
@@ -42,6 +43,8 @@ struct tg_handler_opts {
     size_t max_topics; /* on one stream */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
+    struct tg_quota *per_user; /* open streams; shared, each worker writes its own part */
+    struct tg_quota *per_address;
 };
 
 struct tg_worker_counts {

@@ -12,6 +12,7 @@
 #include "auth/jwks.h"
 #include "config/config.h"
 #include "config/text.h"
+#include "handlers/quota.h"
 #include "realtime/hub.h"
 #include "server/admin.h"
 #include "server/listener.h"
@@ -132,6 +133,8 @@ static void fill_handlers(struct tg_gateway *g)
     h->max_topics = c->streams.topics_max;
     h->stream_retry = TG_MS(c->streams.retry_ms);
     h->stream_heartbeat = TG_MS(c->streams.heartbeat_ms);
+    h->per_user = tg_quota_create(g->n_workers, c->streams.per_user);
+    h->per_address = tg_quota_create(g->n_workers, c->streams.per_address);
 }
 
 static struct tg_http_opts http_opts(const struct tg_gateway *g)
@@ -415,6 +418,8 @@ void tg_gateway_destroy(struct tg_gateway *g)
     tg_keys_unref(g->keys);
     tg_trust_destroy(g->trust);
     free(g->workers);
+    tg_quota_destroy(g->handlers.per_user);
+    tg_quota_destroy(g->handlers.per_address);
     free(g->strict_tables);
     free(g->cors_origins);
     free(g->jwks_target);
