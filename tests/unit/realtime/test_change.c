@@ -1,0 +1,100 @@
+/* test_change.c - an event is made of slices: no digit changes, nothing leaks. */
+#include <criterion/criterion.h>
+
+#include "realtime/change.h"
+
+static char text[8192];
+
+/* The event for topic "t". */
+static const char *event(const char *payload)
+{
+    struct tg_buf out = {.max = sizeof(text) - 1};
+
+    cr_assert_eq(tg_change_event(tg_str_of(payload), TG_STR("t"), &out), TG_OK);
+    memcpy(text, tg_buf_view(&out).p, out.n);
+    text[out.n] = '\0';
+    tg_buf_fini(&out);
+    return text;
+}
+
+static enum tg_rc refusal(const char *payload, size_t max)
+{
+    struct tg_buf out = {.max = max};
+    enum tg_rc rc = tg_change_event(tg_str_of(payload), TG_STR("t"), &out);
+
+    tg_buf_fini(&out);
+    return rc;
+}
+
+Test(change, of_an_insert_has_the_record)
+{
+    cr_assert_str_eq(
+        event("{\"ids\":[1],\"data\":{\"schema\":\"public\",\"table\":\"tasks\","
+              "\"commit_timestamp\":\"2026-11-22T14:48:27.176Z\",\"type\":\"INSERT\","
+              "\"columns\":[],\"record\":{\"id\":1},\"errors\":null}}"),
+        "{\"topic\":\"t\",\"type\":\"INSERT\",\"schema\":\"public\",\"table\":\"tasks\","
+        "\"commit_timestamp\":\"2026-11-22T14:48:27.176Z\",\"record\":{\"id\":1}}");
+}
+
+Test(change, keeps_every_digit)
+{
+    static const char record[] = "{\"big\":9223372036854775807,\"exact\":1.10,\"e\":1e400,"
+                                 "\"deep\":{\"n\":[0.30000000000000000001, -0]}}";
+    struct tg_buf payload = {.max = 4096};
+
+    (void)tg_buf_printf(&payload, "{\"data\":{\"type\":\"INSERT\",\"record\":%s}}", record);
+    (void)tg_buf_char(&payload, '\0');
+    cr_assert_not_null(strstr(event(tg_buf_view(&payload).p), record));
+    tg_buf_fini(&payload);
+}
+
+Test(change, of_an_update_shows_of_the_old_record_only_what_the_new_one_shows)
+{
+    cr_assert_not_null(
+        strstr(event("{\"data\":{\"type\":\"UPDATE\",\"record\":{\"id\":5,\"a\":\"new\"},"
+                     "\"old_record\":{\"id\":5,\"a\":\"old\",\"secret\":1}}}"),
+               "\"old_record\":{\"id\":5}}"));
+}
+
+Test(change, of_an_update_with_nothing_alike_has_an_empty_old_record)
+{
+    cr_assert_not_null(strstr(
+        event("{\"data\":{\"type\":\"UPDATE\",\"record\":{\"id\":6},\"old_record\":{\"id\":5}}}"),
+        "\"old_record\":{}}"));
+}
+
+Test(change, of_a_delete_has_the_old_record_alone)
+{
+    cr_assert_str_eq(event("{\"data\":{\"type\":\"DELETE\",\"old_record\":{\"id\":5}}}"),
+                     "{\"topic\":\"t\",\"type\":\"DELETE\",\"old_record\":{\"id\":5}}");
+}
+
+Test(change, with_errors_is_refused)
+{
+    cr_assert_eq(
+        refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},\"errors\":[\"Error 413\"]}}", 4096),
+        TG_EUNSUPPORTED);
+    cr_assert_eq(refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},\"errors\":[]}}", 4096),
+                 TG_OK);
+}
+
+Test(change, that_is_none_is_refused)
+{
+    static const char *const bad[] = {"",
+                                      "{}",
+                                      "[]",
+                                      "null",
+                                      "{\"data\":{}}",
+                                      "{\"data\":1}",
+                                      "{\"data\":[]}",
+                                      "{\"type\":\"INSERT\"}"};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
+        cr_assert_eq(refusal(bad[i], 4096), TG_EBADJSON, "%s", bad[i]);
+    }
+}
+
+Test(change, that_is_too_long_is_refused)
+{
+    cr_assert_eq(refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1}}}", 20), TG_ELIMIT);
+}
