@@ -117,10 +117,16 @@ static void make_lines(struct tg_call *call, const struct tg_call_request *req)
 {
     size_t n = 0;
 
+    /* Banned first, a Host among the fields is a line like others: it keeps its place and case,
+     * and is not copied once more, letter by letter, by libcurl's printf. */
+    add_ban(call, n++, TG_STR("Host"));
     if (!has_field(req, TG_STR("Host"))) {
         add_line(call, n++, TG_STR("Host"), tg_str_of(call->up->authority));
     }
     n = add_fields(call, req, n);
+    if (req->body_length == TG_CALL_CHUNKED && !call->up->opts.http2) {
+        add_line(call, n++, TG_STR("Transfer-Encoding"), TG_STR("chunked"));
+    }
     if (!has_field(req, TG_STR("Accept"))) {
         add_ban(call, n++, TG_STR("Accept"));
     }

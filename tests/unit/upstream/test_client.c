@@ -60,8 +60,8 @@ Test(client, passes_an_answer_as_it_came, .timeout = 20)
 Test(client, sends_what_it_is_given_and_nothing_of_its_own, .timeout = 20)
 {
     struct tg_upstream_field fields[] = {
-        {TG_STR_INIT("host"), TG_STR_INIT("else.where")},
         {TG_STR_INIT("x-lower"), TG_STR_INIT("1")},
+        {TG_STR_INIT("host"), TG_STR_INIT("else.where")},
         {TG_STR_INIT("X-UPPER"), TG_STR_INIT("two  blanks; and: colon")},
         {TG_STR_INIT("X-Empty"), TG_STR_INIT("")},
         {TG_STR_INIT("x-lower"), TG_STR_INIT("2")},
@@ -74,7 +74,7 @@ Test(client, sends_what_it_is_given_and_nothing_of_its_own, .timeout = 20)
     req.n_fields = TG_ARRAY_LEN(fields);
     talk(&k, say_hello, req);
     cr_assert_str_eq(k.o.seen.p, "GET /a/../b/./%2e//c?q=%00&x=[] HTTP/1.1\r\n"
-                                 "Host: else.where\r\nx-lower: 1\r\n"
+                                 "x-lower: 1\r\nhost: else.where\r\n"
                                  "X-UPPER: two  blanks; and: colon\r\nX-Empty:\r\nx-lower: 2\r\n"
                                  "Cookie: a=b\r\n\r\n");
     end(&k);
