@@ -36,6 +36,16 @@ export function isAlive(pid) {
   }
 }
 
+/** As scripts/node-modules.sh sees it. */
+function isInstalled() {
+  const read = (file) => fs.readFileSync(path.join(ROOT, 'tests', file), 'utf8');
+  try {
+    return read('package-lock.json') === read('node_modules/.tidegate-lock');
+  } catch {
+    return false;
+  }
+}
+
 /**
  * home          the copy's folder
  * run(args, env)    ./run in it, to its end; { stdout, stderr }, rejects unless it exits with 0
@@ -52,8 +62,11 @@ export function createWorkingCopy() {
       filter: (from) => path.basename(from) !== 'node_modules',
     });
   }
-  // What is installed already need not be installed again.
-  fs.symlinkSync(path.join(ROOT, 'tests/node_modules'), path.join(home, 'tests/node_modules'));
+  // What is installed already need not be installed again. (An older set must not be linked: the
+  // copy would install over it, and npm empties what a link points to.)
+  if (isInstalled()) {
+    fs.symlinkSync(path.join(ROOT, 'tests/node_modules'), path.join(home, 'tests/node_modules'));
+  }
 
   /** An environment without this run's own settings, and with ports that are free. */
   async function environment(more) {
