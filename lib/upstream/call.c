@@ -35,6 +35,7 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
             return CURL_PREREQFUNC_ABORT;
         }
         tg_count_add(&call->up->counts.retried, 1);
+        call->may_retry = false; /* that was the second try */
     }
     call->state = TG_CALL_SENDING;
     call->sent_any = true;

@@ -141,6 +141,41 @@ Test(ends, repeats_a_get_on_a_kept_connection_that_died, .timeout = 20)
     bench_close_with(&o, &b, &t);
 }
 
+/* Answers one request on the first connection and nothing after it. */
+static void answer_first(struct origin *o, int fd, unsigned nth)
+{
+    if (nth == 0) {
+        answer_once(o, fd, nth);
+    } else {
+        (void)origin_read(o, fd, "\r\n\r\n");
+    }
+}
+
+Test(ends, tries_twice_in_all_whoever_repeats, .timeout = 20)
+{
+    struct tg_call_request req = get("/");
+    unsigned n_seen = 0;
+    struct origin o;
+    struct bench b;
+    struct told t;
+
+    req.may_retry = true;
+    bench_open_with(&o, &b, answer_first);
+    bench_call(&b, &t, &req);
+    told_fini(&t);
+    bench_call(&b, &t, &req);
+    cr_assert_eq(t.rc, TG_EUPSTREAM);
+    cr_assert_eq(tg_count_get(&tg_upstream_counts(b.up)->retried), 1U);
+    bench_close(&b);
+    origin_stop(&o);
+    for (const char *at = o.seen.p; (at = strstr(at, "GET /")) != NULL; at++) {
+        n_seen++;
+    }
+    cr_assert_eq(n_seen, 1U + 2U);
+    told_fini(&t);
+    tg_buf_fini(&o.seen);
+}
+
 Test(ends, never_sends_a_post_twice, .timeout = 20)
 {
     struct tg_call_request req = request("POST", 0);
