@@ -85,6 +85,7 @@ static int64_t length_of(const struct proxy *p, unsigned status, int64_t length)
     return is_bodyless ? TG_LENGTH_NONE : TG_LENGTH_UNKNOWN;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the handler's type */
 static void on_head(struct tg_call *call, unsigned status, tg_str reason,
                     const struct tg_upstream_field *fields, size_t n, int64_t length, void *ctx)
 {
@@ -141,6 +142,14 @@ static void on_call_drain(struct tg_call *call, void *ctx)
     }
 }
 
+static void note_failure(const struct proxy *p, enum tg_rc rc)
+{
+    tg_count_add(&p->w->counts.proxy_errors, 1);
+    tg_log_limited(TG_LOG_WARN, "upstream_failed", 30, TG_KS("req", p->x->id),
+                   TG_KZ("service", tg_service_name(p->in.service)), TG_KZ("rc", tg_rc_name(rc)),
+                   TG_KN("status", p->status));
+}
+
 static void on_call_done(struct tg_call *call, enum tg_rc rc, bool sent_any, void *ctx)
 {
     struct proxy *p = ctx;
@@ -151,10 +160,7 @@ static void on_call_done(struct tg_call *call, enum tg_rc rc, bool sent_any, voi
     p->drops_body = true;
     if (p->conn != NULL) {
         if (rc != TG_OK) {
-            tg_count_add(&p->w->counts.proxy_errors, 1);
-            tg_log_limited(TG_LOG_WARN, "upstream_failed", 30, TG_KS("req", p->x->id),
-                           TG_KZ("service", tg_service_name(p->in.service)),
-                           TG_KZ("rc", tg_rc_name(rc)), TG_KN("status", p->status));
+            note_failure(p, rc);
         }
         tg_conn_resume_body(p->conn); /* what still comes is dropped */
         if (rc == TG_OK) {

@@ -100,9 +100,7 @@ static char next_char(tg_str path, size_t *at)
 
         if (high == '2' && low == 'e') {
             decoded = '.';
-        } else if (high == '2' && low == 'f') {
-            decoded = '/';
-        } else if (high == '5' && low == 'c') {
+        } else if ((high == '2' && low == 'f') || (high == '5' && low == 'c')) {
             decoded = '/';
         }
         if (decoded != 0) {
@@ -140,31 +138,32 @@ static void end_segment(struct resolved *r, bool merge)
 
 /* The service of the resolved path. `merge`: repeated slashes count once (Envoy, nginx).
  * TG_SERVICE_MAX: too deep to tell. */
-static enum tg_service resolve(tg_str path, char *scratch, bool merge)
+static enum tg_service resolve(tg_str path, struct resolved *r, bool merge)
 {
-    struct resolved r = {.text = scratch};
     bool is_folder = false;
 
+    r->n = 0;
+    r->n_starts = 0;
     for (size_t i = 0; i < path.n;) {
         char c = next_char(path, &i);
 
         is_folder = false;
         if (c == '/') {
-            if (r.n_starts > 0) {
-                end_segment(&r, merge);
+            if (r->n_starts > 0) {
+                end_segment(r, merge);
             }
-            if (r.n_starts == MAX_SEGMENTS) {
+            if (r->n_starts == MAX_SEGMENTS) {
                 return TG_SERVICE_MAX;
             }
-            r.starts[r.n_starts++] = r.n;
+            r->starts[r->n_starts++] = r->n;
             is_folder = true;
         }
-        r.text[r.n++] = c;
+        r->text[r->n++] = c;
     }
-    if (!is_folder && r.n_starts > 0) {
-        end_segment(&r, merge);
+    if (!is_folder && r->n_starts > 0) {
+        end_segment(r, merge);
     }
-    return service_of(tg_str_make(r.text, r.n));
+    return service_of(tg_str_make(r->text, r->n));
 }
 
 static bool needs_resolving(tg_str path)
@@ -185,10 +184,10 @@ enum tg_rc tg_route(tg_str path, enum tg_service *ret_service)
     enum tg_service raw = service_of(path);
 
     if (needs_resolving(path)) {
-        char *scratch = tg_malloc(path.n + 1);
-        bool same = resolve(path, scratch, false) == raw && resolve(path, scratch, true) == raw;
+        struct resolved r = {.text = tg_malloc(path.n + 1)};
+        bool same = resolve(path, &r, false) == raw && resolve(path, &r, true) == raw;
 
-        free(scratch);
+        free(r.text);
         if (!same) {
             return TG_EBADTARGET;
         }

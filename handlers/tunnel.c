@@ -18,6 +18,8 @@
 
 enum {
     CHUNK = 16384,
+    ASK_ROOM = 2 * CHUNK, /* what a client's head may grow by */
+    HEAD_ROOM = 2 * TG_REPLY_MAX_BYTES,
     ROUNDS = 8, /* chunks of one direction in one turn */
 };
 
@@ -301,7 +303,7 @@ static void put_switch(struct tg_buf *out, const struct tunnel *t, struct tg_fie
 static void switch_protocols(struct tunnel *t, struct tg_fields fields)
 {
     static const struct tg_raw_handler raw = {on_raw_ready, on_raw_close};
-    TG_CLEANUP(tg_buf_fini) struct tg_buf head = {.max = 2 * TG_REPLY_MAX_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf head = {.max = HEAD_ROOM};
     tg_str early = TG_STR_NONE;
 
     put_switch(&head, t, fields);
@@ -531,7 +533,7 @@ static struct tunnel *create(struct tg_exchange *x)
     tg_timer_init(&t->timer, on_timer);
     tg_task_init(&t->more, on_more);
     /* A client's head is bounded already; what we add to it is small. */
-    tg_buf_init(&t->ask, 2 * x->req->head.bytes + 2 * CHUNK);
+    tg_buf_init(&t->ask, 2 * x->req->head.bytes + ASK_ROOM);
     tg_buf_init(&t->down, TG_REPLY_MAX_BYTES);
     tg_buf_init(&t->to_up, CHUNK);
     t->in = (struct tg_proxy_in){

@@ -51,18 +51,18 @@ Test(reply, waits_for_the_empty_line_up_to_a_bound)
 
 Test(reply, refuses_what_is_no_answer)
 {
-    static const char *const all[] = {"HTTP/2 200 OK\r\n\r\n",
-                                      "HTTP/1.1 20 OK\r\n\r\n",
-                                      "HTTP/1.1 2000 OK\r\n\r\n",
-                                      "HTTP/1.1 099 OK\r\n\r\n",
-                                      "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-                                      "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
-                                      "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
-                                      "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-                                      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
-                                      "Content-Length: 2\r\n\r\n",
-                                      "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-                                      "\r\n\r\n"};
+    static const char *const all[] = {
+        "HTTP/2 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "\r\n\r\n"};
     struct tg_reply r = {0};
 
     for (size_t i = 0; i < TG_ARRAY_LEN(all); i++) {
