@@ -56,7 +56,8 @@ bool tg_field_is_value(tg_str s)
             }
         }
     }
-    return !has_control(s.p + i, s.n - i);
+    /* An empty text may have no place at all; NULL + 0 is undefined. */
+    return i == s.n || !has_control(s.p + i, s.n - i);
 }
 
 const struct tg_field *tg_fields_find(struct tg_fields f, tg_str name)

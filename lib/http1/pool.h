@@ -28,7 +28,7 @@ struct tg_iobuf {
 
 static inline tg_str tg_iobuf_view(const struct tg_iobuf *b)
 {
-    return tg_str_make(b->p + b->off, b->n);
+    return b->n == 0 ? TG_STR_NONE : tg_str_make(b->p + b->off, b->n);
 }
 
 /* Room for `n` more bytes behind the content, which becomes owned. The caller adds to b->n. */
