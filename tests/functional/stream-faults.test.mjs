@@ -78,6 +78,15 @@ describe('the upstream socket', () => {
     assert.equal(again.hello.data.topics[0].recovered, true);
   });
 
+  test('that answers no heartbeat is given up', async (t) => {
+    const { stream, proven } = await setUp(t, { realtime: { heartbeat: '1s' } });
+    await rt('delay', { muteHeartbeats: true });
+    await stream.take('status', (e) => e.data.state === 'offline', { timeoutMs: 30_000 });
+    await rt('delay', { muteHeartbeats: false });
+    await stream.take('reset', () => true, { timeoutMs: 30_000 });
+    await proven();
+  });
+
   test('refused for a while is tried again', async (t) => {
     const { stream, proven } = await setUp(t);
     await rt('refuse-upgrades', { count: 3 });
@@ -118,6 +127,26 @@ describe('a channel', () => {
     assert.equal((await channels()).length, before, 'one channel for one class');
     await proven();
     assert.equal(stream.ofType('reset').length + other.ofType('reset').length, 0);
+    // One `Subscribed` was ours; the next one is not.
+    await rt('resubscribe');
+    await stream.take('reset');
+    await other.take('reset');
+    await proven();
+  });
+
+  test('whose token upstream no longer takes waits for another one', async (t) => {
+    const { stream, proven, open } = await setUp(t);
+    await proven();
+    await rt('expire');
+    await stream.take('status', (e) => e.data.state === 'offline');
+    const now = Math.floor(Date.now() / 1000);
+    const [, body] = stack.user1.token.split('.');
+    const claims = JSON.parse(Buffer.from(body, 'base64url'));
+    const token = await stack.control.signJwt({ ...claims, iat: now, exp: claims.exp + 600 });
+    const other = await open({ token });
+    await stream.take('reset');
+    await proven();
+    await proven(other);
   });
 
   test('is shared by all streams of a class', async (t) => {
@@ -183,6 +212,32 @@ describe('a join that takes its time', () => {
     await rt('hold-subscribed', { hold: false });
     await resumed.take('reset');
     await proven(resumed);
+  });
+});
+
+describe('a row that is long', () => {
+  test('comes whole', async (t) => {
+    const { stream, writer } = await setUp(t);
+    const title = 'long '.repeat(100_000);
+    await writer.tasks(title);
+    const { data } = await stream.take('message');
+    assert.equal(data.record.title, title);
+  });
+
+  test('beyond what the log takes is a reset', async (t) => {
+    const { stream, writer, proven } = await setUp(t, { store: { event_bytes: '16k' } });
+    await writer.tasks('x'.repeat(40_000));
+    const reset = await stream.take('reset');
+    assert.equal(reset.data.reason, 'gap');
+    await proven();
+    assert.equal(stream.rows.length, 1);
+  });
+
+  test('beyond what upstream carries is a reset', async (t) => {
+    const { stream, writer, proven } = await setUp(t);
+    await writer.tasks('y'.repeat(1_200_000));
+    await stream.take('reset');
+    await proven();
   });
 });
 
