@@ -15,6 +15,7 @@
 #include "handlers/reply.h"
 #include "upstream/tunnel.h"
 #include "util/log.h"
+#include "util/map.h"
 
 enum {
     CHUNK = 16384,
@@ -29,6 +30,7 @@ enum {
 enum tunnel_state { ASKING, OPEN, REFUSED };
 
 struct tunnel {
+    struct tg_list node; /* of the worker's tunnels */
     struct tg_worker *w;
     struct tg_conn *conn;  /* NULL: gone */
     struct tg_tunnel *up;  /* NULL: closed */
@@ -45,6 +47,7 @@ struct tunnel {
     struct tg_task more; /* a direction used up its rounds */
     struct tg_timer timer;
     tg_usec last, started;
+    tg_usec ends_at; /* the worker drains; 0: it does not */
     uint64_t n_in, n_out;
     char id[TG_REQUEST_ID_MAX + 1];
     const char *why; /* of its end */
@@ -60,6 +63,7 @@ static void free_when_over(struct tunnel *t)
     tg_log(TG_LOG_DEBUG, "tunnel_end", TG_KZ("req", t->id), TG_KZ("why", t->why),
            TG_KN("ms", (tg_loop_now(t->w->loop) - t->started) / 1000), TG_KN("in", t->n_in),
            TG_KN("out", t->n_out));
+    tg_list_remove(&t->node);
     tg_loop_timer_stop(t->w->loop, &t->timer);
     tg_loop_task_stop(t->w->loop, &t->more);
     tg_buf_fini(&t->ask);
@@ -94,16 +98,23 @@ static void fail(struct tunnel *t, enum tg_rc rc)
     close_both(t, "upstream");
 }
 
+static tg_usec due(const struct tunnel *t)
+{
+    if (t->state != OPEN) {
+        return t->last + ANSWER_TIME;
+    }
+    return t->ends_at == 0 ? t->last + IDLE_TIME : TG_MIN(t->ends_at, t->last + IDLE_TIME);
+}
+
 static void on_timer(struct tg_timer *timer)
 {
     struct tunnel *t = TG_CONTAINER_OF(timer, struct tunnel, timer);
-    tg_usec limit = t->state == OPEN ? IDLE_TIME : ANSWER_TIME;
-    tg_usec idle = tg_loop_now(t->w->loop) - t->last;
+    tg_usec now = tg_loop_now(t->w->loop);
 
-    if (idle < limit) {
-        tg_loop_timer_start(t->w->loop, timer, limit - idle);
+    if (now < due(t)) {
+        tg_loop_timer_start(t->w->loop, timer, due(t) - now);
     } else if (t->state == OPEN) {
-        close_both(t, "idle");
+        close_both(t, t->ends_at != 0 ? "drain" : "idle");
     } else {
         fail(t, TG_EGATEWAYTIME);
     }
@@ -316,7 +327,7 @@ static void switch_protocols(struct tunnel *t, struct tg_fields fields)
     t->is_raw = true;
     tg_buf_consume(&t->down, t->reply.bytes);
     tg_count_add(&t->w->counts.tunnels, 1);
-    tg_loop_timer_start(t->w->loop, &t->timer, IDLE_TIME);
+    tg_loop_timer_start(t->w->loop, &t->timer, t->ends_at == 0 ? IDLE_TIME : 0);
     /* Bytes that the client sent behind its request; on_ready follows in any case. */
     if (early.n > 0 && (early.n > CHUNK || is_broken(send_up(t, early)))) {
         close_both(t, "client");
@@ -529,6 +540,7 @@ static struct tunnel *create(struct tg_exchange *x)
     t->x = x;
     t->started = tg_loop_now(x->w->loop);
     t->last = t->started;
+    tg_list_append(&t->w->tunnels, &t->node);
     memcpy(t->id, x->id.p, x->id.n);
     tg_timer_init(&t->timer, on_timer);
     tg_task_init(&t->more, on_more);
@@ -574,4 +586,21 @@ void tg_tunnel_start(struct tg_exchange *x)
         return;
     }
     tg_loop_timer_start(t->w->loop, &t->timer, ANSWER_TIME);
+}
+
+void tg_tunnel_drain(struct tg_worker *w, tg_usec spread)
+{
+    tg_usec now = tg_loop_now(w->loop);
+
+    for (struct tg_list *at = w->tunnels.next; at != &w->tunnels; at = at->next) {
+        struct tunnel *t = TG_CONTAINER_OF(at, struct tunnel, node);
+
+        if (t->why == NULL) {
+            /* An id's hash is as good as chance, and differs from tunnel to tunnel. */
+            tg_usec after = spread == 0 ? 0 : tg_hash(tg_str_of(t->id)) % spread;
+
+            t->ends_at = now + after;
+            tg_loop_timer_start(w->loop, &t->timer, after);
+        }
+    }
 }

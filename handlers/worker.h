@@ -61,8 +61,9 @@ struct tg_worker {
     struct tg_keys *keys; /* this worker's reference; swapped whole */
     struct tg_jwks_fetch *jwks;
     struct tg_fanout *fanout;
-    uint64_t next_request; /* of request ids */
-    char id_prefix[20];    /* of request ids: tells process and worker */
+    struct tg_list tunnels; /* handlers/tunnel.c's */
+    uint64_t next_request;  /* of request ids */
+    char id_prefix[20];     /* of request ids: tells process and worker */
     struct tg_worker_counts counts;
 };
 

@@ -13,6 +13,7 @@
 #include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/router.h"
+#include "handlers/tunnel.h"
 #include "server/trust.h"
 #include "util/log.h"
 
@@ -83,6 +84,8 @@ static void on_drain(struct tg_mail *mail, void *owner)
     (void)owner;
     tg_http_server_drain(s->w.http);
     tg_fanout_drain(s->w.fanout, m->spread);
+    /* A tunnel's end cannot be foretold to its client: leave it time to come back in peace. */
+    tg_tunnel_drain(&s->w, m->spread / 2);
     s->drain_until = tg_loop_now(s->w.loop) + m->timeout;
     tg_loop_timer_start(s->w.loop, &s->drain, DRAIN_LOOK);
     free(m);
@@ -125,6 +128,7 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     w->keys = tg_keys_ref(opts->keys);
     w->auth = tg_auth_create(&opts->auth);
     make_id_prefix(w);
+    tg_list_init(&w->tunnels);
     tg_timer_init(&s->drain, on_drain_look);
     (void)snprintf(s->name, sizeof(s->name), "%u", w->index);
     http.on_request = tg_router_on_request;
