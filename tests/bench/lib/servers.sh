@@ -79,7 +79,7 @@ END
 
 # nginx_with NAME CORE PORT DIRECTIVES [MAIN-DIRECTIVES]: one worker. Sets PID to the worker.
 nginx_with() {
-    local master
+    local master ticks=100
     mkdir -p "$DIR/$1"
     cat >"$DIR/$1/nginx.conf" <<END
 ${5:-}
@@ -103,7 +103,12 @@ http {
 END
     serve "$2" "$1" "$3" "$BENCH_NGINX" -p "$DIR/$1" -c "$DIR/$1/nginx.conf" -e "$DIR/$1/error.log"
     master=$PID
-    PID=$(pgrep -P "$master" | head -n 1)
+    # The master listens before it has a worker.
+    until PID=$(pgrep -P "$master"); do
+        ticks=$((ticks - 1))
+        [ $ticks -gt 0 ] || die "$1 has no worker"
+        sleep 0.05
+    done
 }
 
 # cpu_ns PID: CPU time of all threads of a process.
