@@ -79,7 +79,19 @@ struct refusal {
     unsigned retry_after_sec;
     tg_str allow;
     bool close;
+    bool is_unread; /* the request's Origin is not known */
 };
+
+/* An error about a request that nobody could read holds nothing of anybody: each page may see it,
+ * else a browser would hide from its developer that a cookie is too large. */
+static size_t put_cors(const struct refusal *r, struct tg_field *out, size_t max)
+{
+    if (r->is_unread && r->w->opts->n_cors_origins > 0) {
+        out[0] = (struct tg_field){TG_STR("Access-Control-Allow-Origin"), TG_STR("*")};
+        return 1;
+    }
+    return tg_cors_own(r->w->opts, r->origin, out, max);
+}
 
 static void answer(const struct refusal *r)
 {
@@ -112,7 +124,7 @@ static void answer(const struct refusal *r)
     if (r->allow.n > 0) {
         fields[n++] = (struct tg_field){TG_STR("Allow"), r->allow};
     }
-    n += tg_cors_own(r->w->opts, r->origin, fields + n, MAX_FIELDS - n);
+    n += put_cors(r, fields + n, MAX_FIELDS - n);
     a.fields = (struct tg_fields){fields, n};
     a.length = (int64_t)body.n;
     tg_count_add(&r->w->counts.refused, 1);
@@ -149,7 +161,8 @@ void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *hea
                               .rc = why,
                               .id = new_request_id(w, &arena),
                               .origin = origin == NULL ? TG_STR_NONE : origin->value,
-                              .close = true};
+                              .close = true,
+                              .is_unread = head == NULL};
 
     answer(&r);
     tg_arena_drop(&arena);

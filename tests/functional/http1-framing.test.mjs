@@ -2,87 +2,8 @@
 // readable by the client, and the connection is over.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { chunked, get, H, REFUSED } from './lib/framing.mjs';
 import { GET, POST, startServer } from './lib/http1.mjs';
-
-const H = 'Host: a\r\n';
-const get = (rest) => `GET / HTTP/1.1\r\n${H}${rest}`;
-const chunked = (rest) => `POST /count HTTP/1.1\r\n${H}Transfer-Encoding: chunked\r\n\r\n${rest}`;
-
-const REFUSED = {
-  'a bare LF behind the request line': `GET / HTTP/1.1\n${H}\r\n`,
-  'a bare LF behind a field': 'GET / HTTP/1.1\r\nHost: a\n\r\n',
-  'a bare LF as the last line': 'GET / HTTP/1.1\r\nHost: a\r\n\n',
-  'a folded line': get('X: 1\r\n 2\r\n\r\n'),
-  'a folded line with a tab': get('X: 1\r\n\t2\r\n\r\n'),
-  'a blank in front of the first field': `GET / HTTP/1.1\r\n ${H}\r\n`,
-  'a blank before the colon': get('X : 1\r\n\r\n'),
-  'a blank before the colon of Content-Length': get('Content-Length : 1\r\n\r\nx'),
-  'a name that is no token': get('X(y): 1\r\n\r\n'),
-  'an empty name': get(': 1\r\n\r\n'),
-  'a line without a colon': get('nothing\r\n\r\n'),
-  'NUL in a value': get('X: a\0b\r\n\r\n'),
-  'a bare CR in a value': get('X: a\rb\r\n\r\n'),
-  'a control in a value': get('X: a\x01b\r\n\r\n'),
-  'DEL in a value': get('X: a\x7fb\r\n\r\n'),
-  'NUL in a name': get('X\0: a\r\n\r\n'),
-  'no Host': 'GET / HTTP/1.1\r\n\r\n',
-  'two Hosts': get('Host: a\r\n\r\n'),
-  'an empty Host': 'GET / HTTP/1.1\r\nHost:\r\n\r\n',
-  'a Host with a user': 'GET / HTTP/1.1\r\nHost: a@b\r\n\r\n',
-  'a Host with a path': 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n',
-  'a Host that is a list': 'GET / HTTP/1.1\r\nHost: a b\r\n\r\n',
-  'Content-Length twice, the same': get('Content-Length: 1\r\nContent-Length: 1\r\n\r\nx'),
-  'Content-Length twice, different': get('Content-Length: 1\r\ncontent-length: 2\r\n\r\nxy'),
-  'Content-Length as a list': get('Content-Length: 1, 1\r\n\r\nx'),
-  'Content-Length with a sign': get('Content-Length: +1\r\n\r\nx'),
-  'Content-Length below zero': get('Content-Length: -1\r\n\r\nx'),
-  'Content-Length in hexadecimal': get('Content-Length: 0x1\r\n\r\nx'),
-  'Content-Length that is empty': get('Content-Length:\r\n\r\n'),
-  'Transfer-Encoding beside Content-Length': get(
-    'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-  ),
-  'Content-Length beside Transfer-Encoding': get(
-    'Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n',
-  ),
-  'Transfer-Encoding: identity': get('Transfer-Encoding: identity\r\n\r\n'),
-  'Transfer-Encoding: gzip, chunked': get('Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n'),
-  'Transfer-Encoding: chunked, chunked': get('Transfer-Encoding: chunked, chunked\r\n\r\n'),
-  'Transfer-Encoding: xchunked': get('Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'),
-  'Transfer-Encoding twice': get(
-    'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-  ),
-  'Transfer-Encoding on HTTP/1.0': `POST / HTTP/1.0\r\n${H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
-  'a target with a control': `GET /\x01 HTTP/1.1\r\n${H}\r\n`,
-  'a target with a byte over 0x7E': `GET /\xe9 HTTP/1.1\r\n${H}\r\n`,
-  'a target with a fragment': `GET /a#b HTTP/1.1\r\n${H}\r\n`,
-  'two blanks before the target': `GET  / HTTP/1.1\r\n${H}\r\n`,
-  'two blanks before the version': `GET /  HTTP/1.1\r\n${H}\r\n`,
-  'a tab for a blank': `GET\t/ HTTP/1.1\r\n${H}\r\n`,
-  'a blank behind the version': `GET / HTTP/1.1 \r\n${H}\r\n`,
-  'a blank in front of the method': ` GET / HTTP/1.1\r\n${H}\r\n`,
-  'no version': `GET /\r\n${H}\r\n`,
-  'a version that is none': `GET / HTTP/1.x\r\n${H}\r\n`,
-  'an unknown method': `FETCH / HTTP/1.1\r\n${H}\r\n`,
-  'a method in small letters': `get / HTTP/1.1\r\n${H}\r\n`,
-  'CONNECT': `CONNECT a:443 HTTP/1.1\r\n${H}\r\n`,
-  'TRACE': `TRACE / HTTP/1.1\r\n${H}\r\n`,
-  'an asterisk for another method than OPTIONS': `GET * HTTP/1.1\r\n${H}\r\n`,
-  'a TLS hello': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
-  'a chunk size that is none': chunked('x\r\n'),
-  'an empty chunk size': chunked('\r\n'),
-  'a chunk size with a sign': chunked('+1\r\nx\r\n0\r\n\r\n'),
-  'a chunk size with 0x': chunked('0x1\r\nx\r\n0\r\n\r\n'),
-  'a blank behind a chunk size': chunked('1 \r\nx\r\n0\r\n\r\n'),
-  'a chunk size ended by a bare LF': chunked('1\nx\r\n0\r\n\r\n'),
-  'a chunk longer than its size': chunked('1\r\nxx\r\n0\r\n\r\n'),
-  'a chunk ended by a bare LF': chunked('1\r\nx\n0\r\n\r\n'),
-  'a control in a chunk extension': chunked('1;a\x01\r\nx\r\n0\r\n\r\n'),
-  'a bare LF in a chunk extension': chunked('1;a\nb\r\nx\r\n0\r\n\r\n'),
-  'an endless chunk extension': chunked(`1;${'a'.repeat(300)}\r\nx\r\n0\r\n\r\n`),
-  'a trailer that is no field': chunked('0\r\nnothing\r\n\r\n'),
-  'a folded trailer': chunked('0\r\nA: b\r\n c\r\n\r\n'),
-  'trailers ended by a bare LF': chunked('0\r\n\n'),
-};
 
 const OTHERS = [
   ['a version to come', 505, `GET / HTTP/2.0\r\n${H}\r\n`],
