@@ -15,11 +15,17 @@ files() {
 }
 
 check() {
-    local bad=0
+    local bad=0 file
     if files | xargs -r -d '\n' grep -nIE "$MACHINE|$REGISTRY" --; then
         echo "the lines above name a place of one machine"
         bad=1
     fi
+    while read -r file; do
+        if [ -L "$file" ] && [[ $(readlink "$file") == /* ]]; then
+            echo "$file: a link to a place of one machine"
+            bad=1
+        fi
+    done < <(files)
     if files | grep -E '(^|/)package-lock\.json$' | xargs -r grep -nE '"resolved":'; then
         echo "the lock file must not name addresses (omit-lockfile-registry-resolved)"
         bad=1
