@@ -57,7 +57,7 @@ static void say(const struct peer *p, const char *text)
 void source_publish(struct source *s, const char *record, unsigned n)
 {
     char text[MAX_FRAME];
-    char *out = malloc((size_t)n * (MAX_FRAME + 4));
+    char *out = tg_malloc((size_t)n * (MAX_FRAME + 4));
     size_t at = 0;
     int len =
         snprintf(text, sizeof(text),
@@ -208,7 +208,7 @@ static void on_accept(struct watch *w, uint32_t events)
 
     (void)events;
     if (fd != -1) {
-        struct peer *p = calloc(1, sizeof(*p));
+        struct peer *p = tg_calloc(1, sizeof(*p));
 
         p->watch = (struct watch){fd, on_peer};
         p->source = s;
@@ -218,7 +218,7 @@ static void on_accept(struct watch *w, uint32_t events)
 
 struct source *source_open(int epoll, uint16_t port)
 {
-    struct source *s = calloc(1, sizeof(*s));
+    struct source *s = tg_calloc(1, sizeof(*s));
 
     s->epoll = epoll;
     s->watch = (struct watch){listen_local(port), on_accept};

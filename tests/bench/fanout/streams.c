@@ -260,11 +260,13 @@ static int by_size(const void *a, const void *b)
 
 static void measure_rounds(struct bench *b, const char *name, unsigned rounds, unsigned n)
 {
-    uint64_t *took = calloc(rounds + 1U, sizeof(*took));
+    uint64_t *took = tg_calloc(rounds + 1U, sizeof(*took));
     double n_events = (double)rounds * n * b->opts.n_streams;
     uint64_t started = 0;
     uint64_t cpu = 0;
     uint64_t all = 0;
+    const uint64_t *middle = &took[rounds / 2];
+    const uint64_t *late = &took[rounds * 99 / 100];
 
     if (rounds == 0) {
         free(took);
@@ -287,8 +289,8 @@ static void measure_rounds(struct bench *b, const char *name, unsigned rounds, u
     qsort(took, rounds, sizeof(*took), by_size);
     printf("%s_cpu_ns=%.0f\n", name, (double)cpu / n_events);
     printf("%s_per_s=%.0f\n", name, n_events / ((double)all / 1e9));
-    printf("%s_p50_us=%.0f\n", name, (double)took[rounds / 2] / 1e3);
-    printf("%s_p99_us=%.0f\n", name, (double)took[rounds * 99 / 100] / 1e3);
+    printf("%s_p50_us=%.0f\n", name, (double)*middle / 1e3);
+    printf("%s_p99_us=%.0f\n", name, (double)*late / 1e3);
     printf("%s_bytes=%.0f\n", name, (double)b->n_bytes / n_events);
     free(took);
 }
@@ -317,17 +319,18 @@ static struct opts read_opts(int argc, char **argv)
     int c = 0;
 
     while ((c = getopt(argc, argv, "m:p:P:n:e:b:i:u:t:r:")) != -1) {
-        unsigned number = (unsigned)strtoul(optarg == NULL ? "" : optarg, NULL, 10);
+        const char *text = optarg == NULL ? "" : optarg;
+        unsigned number = (unsigned)strtoul(text, NULL, 10);
 
         switch (c) {
         case 'm':
-            o.mode = optarg;
+            o.mode = text;
             break;
         case 'u':
-            o.target = optarg;
+            o.target = text;
             break;
         case 't':
-            o.token = optarg;
+            o.token = text;
             break;
         case 'p':
             o.port = (uint16_t)number;
@@ -365,11 +368,11 @@ static struct opts read_opts(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct bench *b = calloc(1, sizeof(*b));
+    struct bench *b = tg_calloc(1, sizeof(*b));
 
     b->opts = read_opts(argc, argv);
     b->epoll = epoll_create1(EPOLL_CLOEXEC);
-    b->streams = calloc(b->opts.n_streams, sizeof(*b->streams));
+    b->streams = tg_calloc(b->opts.n_streams, sizeof(*b->streams));
     make_event(b);
     open_publisher(b);
     open_streams(b);

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -140,13 +139,12 @@ uint64_t cpu_ns(int pid)
         fail("the server's process");
     }
     while ((e = readdir(dir)) != NULL) {
-        uint64_t ns = 0;
         FILE *f = NULL;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, e->d_name);
         f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
         if (f != NULL) {
-            sum += fscanf(f, "%" SCNu64, &ns) == 1 ? ns : 0;
+            sum += fgets(path, sizeof(path), f) != NULL ? strtoull(path, NULL, 10) : 0;
             (void)fclose(f);
         }
     }
