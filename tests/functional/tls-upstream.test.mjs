@@ -1,7 +1,12 @@
 // The local stack behind TLS: requests, the tunnel and the Realtime link, with certificates that
 // are trusted and with those that are not.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import net from 'node:net';
 import tls from 'node:tls';
 import { after, before, describe, test } from 'node:test';
@@ -9,7 +14,7 @@ import { inFrontOf, useGateway } from './lib/gateway.mjs';
 import { createCaller, useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
 import { client, listen } from './lib/supabase.mjs';
-import { TASKS, Writer } from './lib/streams.mjs';
+import { TASKS, until, Writer } from './lib/streams.mjs';
 import { cert, certFile, key } from './lib/tls.mjs';
 
 const stack = useLocalbase();
@@ -149,3 +154,91 @@ for (const [name, host, supabase] of [
     });
   });
 }
+
+describe('behind nginx, over HTTP/2', () => {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'tidegate-nginx-'));
+  const at = (name) => path.join(dir, name);
+  const sum = (bytes) => createHash('sha256').update(bytes).digest('hex');
+  let nginx = null;
+
+  async function startNginx() {
+    await stack.ready;
+    const holder = net.createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address();
+    holder.close();
+    await once(holder, 'close');
+    writeFileSync(at('key.pem'), key);
+    writeFileSync(at('cert.pem'), cert);
+    writeFileSync(
+      at('nginx.conf'),
+      `daemon off; master_process off; pid ${at('pid')}; error_log ${at('error.log')};
+events {}
+http {
+  log_format versions '$server_protocol';
+  access_log ${at('access.log')} versions;
+  client_body_temp_path ${at('body')}; proxy_temp_path ${at('proxy')};
+  fastcgi_temp_path ${at('f')}; uwsgi_temp_path ${at('u')}; scgi_temp_path ${at('s')};
+  client_max_body_size 0;
+  server {
+    listen 127.0.0.1:${port} ssl http2;
+    ssl_certificate ${at('cert.pem')}; ssl_certificate_key ${at('key.pem')};
+    location / { proxy_pass ${stack.url}; proxy_http_version 1.1; proxy_set_header Host $http_host; }
+  }
+}
+`,
+    );
+    nginx = spawn('nginx', ['-p', dir, '-e', at('error.log'), '-c', at('nginx.conf')], { stdio: 'ignore' });
+    await until(
+      () =>
+        new Promise((resolve) => {
+          const socket = net.connect(port, '127.0.0.1');
+          socket.on('connect', () => {
+            socket.destroy();
+            resolve(true);
+          });
+          socket.on('error', () => resolve(false));
+        }),
+      'nginx',
+    );
+    return `https://localhost:${port}`;
+  }
+
+  const gateway = useGateway(async () => {
+    const url = await startNginx();
+    return inFrontOf(stack, {
+      server: { workers: 1 },
+      upstream: { http2: true },
+      supabase: { url, ca_file: ca.file },
+    });
+  });
+  after(async () => {
+    if (nginx !== null) {
+      nginx.kill('SIGTERM');
+      await once(nginx, 'exit');
+    }
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  test('many at once, bytes as they were', async () => {
+    const headers = { apikey: stack.anon_key };
+    const direct = await fetch(`${stack.url}/functions/v1/bytes/300000`, { headers });
+    const wanted = sum(Buffer.from(await direct.arrayBuffer()));
+    const down = Array.from({ length: 20 }, async () => {
+      const answer = await fetch(`${gateway.url}/functions/v1/bytes/300000`, { headers });
+      assert.equal(answer.status, 200);
+      assert.equal(sum(Buffer.from(await answer.arrayBuffer())), wanted);
+    });
+    const up = Array.from({ length: 20 }, async (_, i) => {
+      const body = Buffer.alloc(100_000 + i, `body ${i} `);
+      const url = `${gateway.url}/functions/v1/echo?n=${i}`;
+      const answer = await (await fetch(url, { method: 'POST', headers, body })).json();
+      assert.deepEqual([answer.body_bytes, answer.body_sha256], [body.length, sum(body)]);
+      assert.ok(answer.target.endsWith(`?n=${i}`));
+    });
+    await Promise.all([...down, ...up]);
+    await until(() => readFileSync(at('access.log'), 'utf8').split('\n').length > 40, 'the log');
+    const versions = readFileSync(at('access.log'), 'utf8').trim().split('\n');
+    assert.ok(versions.every((version) => version === 'HTTP/2.0'), [...new Set(versions)].join());
+  });
+});
