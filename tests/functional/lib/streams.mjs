@@ -181,7 +181,7 @@ export class App {
 
   /** Connects, resuming; tries again while the gateway is away. */
   async connect(timeoutMs = 30_000) {
-    let why = null;
+    const why = new Map(); /* what opening answered, and how often */
     this.client = await until(
       () =>
         openStream(this.url(), {
@@ -193,13 +193,13 @@ export class App {
           if (error.status !== undefined && error.status < 500) {
             throw error;
           }
-          why = error;
+          why.set(error.message, (why.get(error.message) ?? 0) + 1);
           return null;
         }),
       'a stream',
       timeoutMs,
     ).catch((error) => {
-      throw new Error(`${error.message}: ${why}`);
+      throw new Error(`${error.message}: ${JSON.stringify([...why])}`);
     });
     return this.client;
   }
