@@ -78,6 +78,19 @@ static bool is_same_fixed_address(const char *a, const char *b)
     return strcmp(a, b) == 0 && tg_text_address(tg_str_of(a), host, &port) == TG_OK && port != 0;
 }
 
+/* The keys are fetched over the same connections as everything else. */
+static bool is_on_project(const struct tg_config *cfg, const char *url)
+{
+    tg_str rest = tg_str_of(url);
+    tg_str project = tg_str_of(cfg->supabase.url);
+
+    if (!tg_str_has_prefix(rest, project)) {
+        return false;
+    }
+    rest = tg_str_skip(rest, project.n);
+    return rest.n > 0 && rest.p[0] == '/';
+}
+
 void tg_check_rules(const struct tg_config *cfg, tg_check_error_fn *on_error, void *arg)
 {
     if (is_same_fixed_address(cfg->server.listen, cfg->admin.listen)) {
@@ -97,6 +110,9 @@ void tg_check_rules(const struct tg_config *cfg, tg_check_error_fn *on_error, vo
                  "is a secret key: every client would have its rights; use the anon or "
                  "publishable key",
                  arg);
+    }
+    if (cfg->supabase.jwks_url[0] != '\0' && !is_on_project(cfg, cfg->supabase.jwks_url)) {
+        on_error("supabase.jwks_url", "must be a URL of supabase.url's", arg);
     }
     if (cfg->supabase.forward_client_ip && cfg->supabase.service_key[0] == '\0') {
         on_error("supabase.forward_client_ip", "needs supabase.service_key", arg);

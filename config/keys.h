@@ -93,7 +93,7 @@
     K(supabase, jwt_audience, TEXT, "", "0", "255", RESTART, PLAIN,                                \
       "The aud that user tokens must carry; empty checks none.")                                   \
     K(supabase, jwks_url, PATH_URL, "", "0", "512", RESTART, PLAIN,                                \
-      "Where the public signing keys are; empty is supabase.url with "                             \
+      "Where the public signing keys are, on supabase.url; empty is its "                          \
       "/auth/v1/.well-known/jwks.json.")                                                           \
     K(supabase, realtime_url, SOCKET_URL, "", "0", "512", RESTART, PLAIN,                          \
       "The Realtime socket; empty is supabase.url with /realtime/v1/websocket.")                   \

@@ -235,8 +235,9 @@ static void *run_link(void *arg)
     tg_log_thread("link");
     while (!l->stopping || l->n_resolving > 0) {
         if (!tg_wsc_service(l->wsc)) {
+            /* Without this thread no change arrives again; a restarted process serves better. */
             tg_log(TG_LOG_ERROR, "link_broken", TG_KN("sockets", l->n_open));
-            break;
+            abort();
         }
         set_wake(l);
     }

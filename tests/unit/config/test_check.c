@@ -46,3 +46,13 @@ Test(check, port_zero_on_both_listeners_is_no_clash)
     cr_assert_eq(g.rc, TG_OK, "%s", tg_buf_cstr(&g.errors));
     given_fini(&g);
 }
+
+Test(check, the_signing_keys_come_from_the_project)
+{
+    struct given g;
+
+    given_project(&g, "supabase:\n  jwks_url: https://abc.supabase.co.evil.example/jwks.json\n");
+    cr_expect_eq(g.rc, TG_EBADPARAM);
+    cr_expect(given_has_text(&g, "must be a URL of supabase.url's"));
+    given_fini(&g);
+}

@@ -254,13 +254,13 @@ Test(load, addresses_of_the_project_and_the_gateways_name_are_worked_out)
     struct given b;
 
     given_project(&a, NULL);
-    given_project(&b, "supabase:\n  jwks_url: http://k/j\n  realtime_url: ws://r/s\n"
+    given_project(&b, "supabase:\n  jwks_url: https://abc.supabase.co/j\n  realtime_url: ws://r/s\n"
                       "gateway:\n  id: edge-1\n");
     cr_assert_str_eq(a.cfg->supabase.jwks_url,
                      "https://abc.supabase.co/auth/v1/.well-known/jwks.json");
     cr_assert_str_eq(a.cfg->supabase.realtime_url, "wss://abc.supabase.co/realtime/v1/websocket");
     cr_assert(strlen(a.cfg->gateway.id) > 9);
-    cr_assert_str_eq(b.cfg->supabase.jwks_url, "http://k/j");
+    cr_assert_str_eq(b.cfg->supabase.jwks_url, "https://abc.supabase.co/j");
     cr_assert_str_eq(b.cfg->supabase.realtime_url, "ws://r/s");
     cr_assert_str_eq(b.cfg->gateway.id, "edge-1");
     given_fini(&a);
