@@ -1,0 +1,75 @@
+/* fakes.h - what stands around the handlers in these tests: the connection, the stream, the call
+ * upstream, the clocks. Each remembers what it was told; tests answer in its place. */
+#ifndef TG_TESTS_UNIT_HANDLERS_WORKER_FAKES_H
+#define TG_TESTS_UNIT_HANDLERS_WORKER_FAKES_H
+
+#include "handlers/exchange.h"
+#include "handlers/jwks_fetch.h"
+#include "handlers/route.h"
+
+struct tg_conn {
+    const struct tg_request_handler *handler;
+    void *ctx;
+    bool is_parked, is_closed;
+    unsigned n_answers;
+    unsigned status;
+    char fields[2048]; /* "Name: value\n" each */
+    char body[4096];
+    const struct tg_raw_handler *raw;
+    char raw_head[8192];
+    enum tg_rc go_raw_rc, raw_read_rc;
+};
+
+struct fake_stream_seen {
+    unsigned n_opened, n_closed, n_writable;
+    size_t n_topics;
+    char topics[8][128];
+    char token[2048];
+    struct tg_stream_opts opts; /* its texts are gone; ops, arg and the cursor stay */
+    enum tg_rc open_rc;
+};
+
+struct fake_fetch_seen {
+    unsigned n;
+    char target[128];
+    tg_fetch_fn *done;
+    void *arg;
+    enum tg_rc rc; /* of the start */
+};
+
+extern struct fake_stream_seen stream_seen;
+extern struct fake_fetch_seen fetch_seen;
+extern unsigned n_proxied, n_tunnelled;
+extern enum tg_service proxied_service;
+extern tg_usec fake_now; /* monotonic */
+
+/* Everything that waits on the loop now; then the loop stands again. */
+void turn(struct tg_loop *l);
+
+/* Workers 0..n-1 with loops, keys (a reference is taken) and one fetcher; the first fetch has been
+ * ordered and not run. */
+struct fleet {
+    struct tg_handler_opts opts;
+    struct tg_worker workers[3];
+    size_t n;
+};
+void fleet_make(struct fleet *f, size_t n, struct tg_keys *keys);
+void fleet_turns(struct fleet *f); /* until all mail has arrived */
+void fleet_drop(struct fleet *f);
+
+/* A request over `c`. */
+struct asked_request {
+    struct tg_conn conn;
+    struct tg_request req;
+    struct tg_field fields[4];
+};
+void request_make(struct asked_request *r, enum tg_method method, const char *target);
+void request_field(struct asked_request *r, const char *name, const char *value);
+/* The connection's last call about it. */
+void request_gone(struct asked_request *r);
+void request_drop(struct asked_request *r);
+
+/* [owned] "Bearer <token>" */
+char *bearer(const char *token);
+
+#endif
