@@ -44,7 +44,7 @@ static struct tg_snapshot *reload(struct tg_snapshot *now, int argc, char **argv
     }
     next = tg_snapshot_reload(now, fresh, on_change, NULL);
     tg_snapshot_unref(now);
-    tg_log_init(STDERR_FILENO, tg_snapshot_config(next)->log.level);
+    tg_log_set_level(tg_snapshot_config(next)->log.level);
     tg_log(TG_LOG_INFO, "reloaded", TG_KN("number", tg_snapshot_number(next)));
     return next;
 }

@@ -22,7 +22,12 @@ struct line {
 void tg_log_init(int fd, enum tg_log_level least)
 {
     sink_fd = fd;
-    atomic_store(&least_level, (int)least);
+    tg_log_set_level(least);
+}
+
+void tg_log_set_level(enum tg_log_level least)
+{
+    atomic_store_explicit(&least_level, (int)least, memory_order_relaxed);
 }
 
 bool tg_log_is_on(enum tg_log_level level)

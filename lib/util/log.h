@@ -13,6 +13,9 @@ enum tg_log_level { TG_LOG_DEBUG, TG_LOG_INFO, TG_LOG_WARN, TG_LOG_ERROR };
 
 /* Before the threads start. Lines go to `fd` (2 unless set). */
 void tg_log_init(int fd, enum tg_log_level least);
+
+/* Any thread, at any time; other threads notice with one of their next lines. */
+void tg_log_set_level(enum tg_log_level least);
 bool tg_log_is_on(enum tg_log_level level);
 
 /* Names the calling thread in its lines: "0", "hub", "link". [borrowed] for ever. */

@@ -50,6 +50,17 @@ Test(log, levels_below_the_least_are_not_written)
     cr_assert_eq(written().n, 0);
 }
 
+Test(log, the_level_changes_while_lines_are_written)
+{
+    tg_log_set_level(TG_LOG_DEBUG);
+    tg_log(TG_LOG_DEBUG, "told", TG_KN("n", 1));
+    tg_log_set_level(TG_LOG_ERROR);
+    tg_log(TG_LOG_WARN, "quiet", TG_KN("n", 2));
+    (void)written();
+    cr_assert_not_null(strstr(text, " event=told "));
+    cr_assert_null(strstr(text, "quiet"));
+}
+
 Test(log, a_thread_is_named_in_its_lines)
 {
     tg_log_thread("hub");
