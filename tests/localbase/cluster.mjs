@@ -14,6 +14,7 @@ import pg from 'pg';
 
 const START_TRIES = 3;
 const READY_TIMEOUT_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 5000;
 const STOP_TIMEOUT_MS = 20_000;
 const MAX_LOG_TAIL_BYTES = 4096;
 
@@ -150,7 +151,9 @@ function logTail(file) {
 async function waitReady(child, db, logFile) {
   const deadline = Date.now() + READY_TIMEOUT_MS;
   while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
-    const client = new pg.Client(db);
+    // Somebody else may have taken the port meanwhile, and accept without a word: then the
+    // server has ended, which the next round sees.
+    const client = new pg.Client({ ...db, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
     client.on('error', () => {});
     try {
       await client.connect();
