@@ -13,19 +13,11 @@ import { Client, GET } from './lib/http1.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
 import { randomFrom, seedOf, TASKS, until, Writer } from './lib/streams.mjs';
+import { freePort } from '../localbase/ports.mjs';
 
 const CLIENTS = 8;
 const ROUNDS = 60;
 const stack = useLocalbase();
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** HAProxy before the gateway's port: `server` are words of its server line. Returns its port. */
 async function startHaproxy(gatewayPort, server = '') {

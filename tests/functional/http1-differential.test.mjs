@@ -13,6 +13,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { startServer } from './lib/http1.mjs';
+import { freePort } from '../localbase/ports.mjs';
 
 const SEED = Number(process.env.HTTP1_SEED ?? Date.now() % 1e9);
 const CASES = Number(process.env.HTTP1_CASES ?? 4000);
@@ -178,15 +179,6 @@ function difference(ours, other) {
   }
   const swallowed = !ours.refused && other.reads.length > ours.reads.length;
   return swallowed && ours.reads.length > 0 ? 'sees one request more' : null;
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function startNginx(t) {

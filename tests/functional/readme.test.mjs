@@ -11,7 +11,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { createWorkingCopy, freePort, isAlive, ROOT } from './lib/working-copy.mjs';
+import { createWorkingCopy, isAlive, ROOT } from './lib/working-copy.mjs';
+import { freePort } from '../localbase/ports.mjs';
 
 const STEP_MS = 120_000;
 const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');

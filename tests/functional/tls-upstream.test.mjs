@@ -16,6 +16,7 @@ import { openStream } from './lib/sse.mjs';
 import { client, listen } from './lib/supabase.mjs';
 import { TASKS, until, Writer } from './lib/streams.mjs';
 import { cert, certFile, key } from './lib/tls.mjs';
+import { freePort } from '../localbase/ports.mjs';
 
 const stack = useLocalbase();
 const ca = certFile();
@@ -163,11 +164,7 @@ describe('behind nginx, over HTTP/2', () => {
 
   async function startNginx() {
     await stack.ready;
-    const holder = net.createServer().listen(0, '127.0.0.1');
-    await once(holder, 'listening');
-    const { port } = holder.address();
-    holder.close();
-    await once(holder, 'close');
+    const port = await freePort();
     writeFileSync(at('key.pem'), key);
     writeFileSync(at('cert.pem'), cert);
     writeFileSync(

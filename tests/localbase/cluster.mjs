@@ -6,28 +6,17 @@
 import { execFileSync, spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { once } from 'node:events';
 import pg from 'pg';
+import { freePort } from './ports.mjs';
 
 const START_TRIES = 3;
 const READY_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 5000;
 const STOP_TIMEOUT_MS = 20_000;
 const MAX_LOG_TAIL_BYTES = 4096;
-
-/** A port of 127.0.0.1 that nobody listens on right now. */
-export async function freePort() {
-  const server = net.createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Folder with initdb and postgres: $PG_BIN_DIR, else the newest of Debian's. */
 function findBinDir() {

@@ -5,15 +5,7 @@ import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+import { freePort } from '../../localbase/ports.mjs';
 
 /** One command over a connection of its own; the first line of the answer, or the bulk. */
 function ask(port, args) {

@@ -2,12 +2,11 @@
 // that a person has running stays as it is.
 import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { freePort } from '../../localbase/ports.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
 const TIMEOUT_MS = 120_000;
@@ -17,15 +16,6 @@ const COPIED = [
   'sync', 'handlers', 'server', 'tests/CMakeLists.txt', 'tests/localbase', 'tests/package.json',
   'tests/package-lock.json',
 ];
-
-export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Alive, and no zombie. */
 export function isAlive(pid) {
