@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "realtime/link_int.h"
-#include "realtime/phoenix.h"
 #include "util/log.h"
 
 enum { MAX_MAILS = 65536 };
@@ -122,21 +121,8 @@ static void on_token_order(struct tg_mail *mail, void *owner)
     struct channel *ch = find_channel(owner, o->id);
 
     if (ch != NULL) {
-        free(ch->token);
-        ch->token = o->token;
+        channel_take_token(ch, o->token);
         o->token = NULL;
-        if (ch->state == CH_UP || ch->state == CH_JOINED) {
-            struct tg_buf frame = {.max = LINK_MAX_FRAME};
-
-            ch->tokens_pushed++;
-            tg_phoenix_token(&frame, ch->join_ref, ++ch->socket->ref, tg_str_of(ch->topic),
-                             tg_str_of(ch->token));
-            link_send(ch->socket, &frame);
-        } else if (ch->state == CH_PARKED) {
-            ch->state = CH_WAITING;
-            ch->not_before = 0;
-            channel_join_next(ch->socket);
-        }
     }
     drop_order(mail);
 }

@@ -30,6 +30,7 @@ static void send_join(struct channel *ch)
 
     ch->join_ref = ++s->ref;
     ch->tokens_pushed = 0;
+    ch->has_new_token = false;
     tg_phoenix_join(&frame, ch->join_ref, tg_str_of(ch->topic), &changes, tg_str_of(ch->token));
     link_send(s, &frame);
 }
@@ -39,6 +40,17 @@ static void send_leave(struct channel *ch)
     struct tg_buf frame = {.max = LINK_MAX_FRAME};
 
     tg_phoenix_leave(&frame, ch->join_ref, ++ch->socket->ref, tg_str_of(ch->topic));
+    link_send(ch->socket, &frame);
+}
+
+static void send_token(struct channel *ch)
+{
+    struct tg_buf frame = {.max = LINK_MAX_FRAME};
+
+    ch->has_new_token = false;
+    ch->tokens_pushed++;
+    tg_phoenix_token(&frame, ch->join_ref, ++ch->socket->ref, tg_str_of(ch->topic),
+                     tg_str_of(ch->token));
     link_send(ch->socket, &frame);
 }
 
@@ -103,6 +115,21 @@ void channel_leave(struct channel *ch)
         link_start_timer(s->link, &s->pace, EMPTY_SOCKET_LINGER);
     } else if (s->state == SO_OPEN) {
         channel_join_next(s);
+    }
+}
+
+void channel_take_token(struct channel *ch, char *token)
+{
+    free(ch->token);
+    ch->token = token;
+    if (ch->state == CH_UP || ch->state == CH_JOINED) {
+        send_token(ch);
+    } else if (ch->state == CH_JOINING) {
+        ch->has_new_token = true; /* the join went out with the one before */
+    } else if (ch->state == CH_PARKED) {
+        ch->state = CH_WAITING;
+        ch->not_before = 0;
+        channel_join_next(ch->socket);
     }
 }
 
@@ -200,6 +227,9 @@ static void on_reply(struct channel *ch, const struct tg_phoenix *f)
         ch->state = CH_JOINED;
         s->failures = 0;
         link_start_timer(ch->link, &ch->timer, SUBSCRIBE_TIMEOUT);
+        if (ch->has_new_token) {
+            send_token(ch);
+        }
     } else if (is_final(response)) {
         tg_count_add(&ch->link->counts.join_errors, 1);
         refuse_channel(ch, response);
@@ -209,7 +239,7 @@ static void on_reply(struct channel *ch, const struct tg_phoenix *f)
         ch->failures++;
         tg_log_limited(TG_LOG_WARN, "join_refused", 10, TG_KN("channel", ch->id),
                        TG_KS("reason", response));
-        channel_lose(ch, "refused", is_token_trouble(response),
+        channel_lose(ch, "refused", is_token_trouble(response) && !ch->has_new_token,
                      link_backoff(ch->link, ch->failures));
     }
     channel_join_next(s);

@@ -37,6 +37,7 @@ struct channel {
     char *token;
     enum channel_state state;
     uint64_t join_ref;
+    bool has_new_token;     /* came while joining with another */
     unsigned tokens_pushed; /* each brings one more `Subscribed`, which means no loss */
     unsigned failures;
     tg_usec not_before;
@@ -99,6 +100,8 @@ bool channel_is_on_wire(const struct channel *ch);
 void channel_lose(struct channel *ch, const char *why, bool needs_token, tg_usec retry_in);
 void channel_free(struct channel *ch);
 void channel_leave(struct channel *ch);
+/* A token to go on with; takes it. */
+void channel_take_token(struct channel *ch, char *token);
 /* Begins the next join if the socket is free and the pace allows it. */
 void channel_join_next(struct socket *s);
 void channel_on_frame(struct socket *s, const struct tg_phoenix *f);

@@ -140,6 +140,29 @@ Test(link, takes_one_subscribed_as_the_answer_to_a_token)
     cr_assert_told("up 1\n");
 }
 
+Test(link, sends_a_token_that_came_during_the_join_behind_its_reply)
+{
+    join(1);
+    opened(0);
+    push_token(1, "jwt-2");
+    cr_assert_eq(sent(0, "jwt-2"), 0);
+    reply(0, 1, 1, "ok", "{}");
+    cr_assert_eq(sent(0, "\"access_token\",{\"access_token\":\"jwt-2\"}"), 1);
+}
+
+Test(link, joins_again_with_the_token_that_came_while_the_old_one_was_refused)
+{
+    join(1);
+    opened(0);
+    push_token(1, "jwt-2");
+    forget();
+    reply(0, 1, 1, "error", "{\"reason\":\"InvalidJWTToken: Token has expired\"}");
+    cr_assert_told("");
+    pass(TG_SEC(1));
+    cr_assert_eq(sent(0, "phx_join"), 1);
+    cr_assert_eq(sent(0, "jwt-2"), 1);
+}
+
 /* ---- refusals ---- */
 
 Test(link, refuses_for_good_what_no_retry_can_mend)
