@@ -247,14 +247,14 @@ static void on_reply(struct channel *ch, const struct tg_phoenix *f)
 
 static void on_subscribed(struct channel *ch)
 {
-    tg_wheel_stop(&ch->link->wheel, &ch->timer);
     if (ch->state == CH_UP && ch->tokens_pushed > 0) {
         ch->tokens_pushed--;
         return;
     }
     if (ch->state != CH_JOINED && ch->state != CH_UP) {
-        return;
+        return; /* of a join of before; the timer is that of the next */
     }
+    tg_wheel_stop(&ch->link->wheel, &ch->timer);
     ch->state = CH_UP;
     ch->failures = 0;
     ch->link->h.on_up(ch->id, ch->link->arg);

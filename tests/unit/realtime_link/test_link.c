@@ -163,6 +163,26 @@ Test(link, joins_again_with_the_token_that_came_while_the_old_one_was_refused)
     cr_assert_eq(sent(0, "jwt-2"), 1);
 }
 
+Test(link, keeps_its_next_try_when_a_late_subscribed_comes)
+{
+    bring_up(1);
+    hear(0, "[\"1\",null,\"realtime:tg:1\",\"phx_error\",{}]");
+    subscribed(0, 1);
+    cr_assert_told("down 1 closed\n");
+    pass(TG_SEC(1));
+    cr_assert_eq(sent(0, "phx_join"), 1);
+}
+
+Test(link, still_waits_for_the_reply_when_subscribed_comes_first)
+{
+    join(1);
+    opened(0);
+    subscribed(0, 1);
+    cr_assert_told("online\n");
+    pass(TG_SEC(31));
+    cr_assert(world.sockets[0].is_closing);
+}
+
 /* ---- refusals ---- */
 
 Test(link, refuses_for_good_what_no_retry_can_mend)
