@@ -29,7 +29,7 @@ static void send_join(struct channel *ch)
     struct tg_buf frame = {.max = LINK_MAX_FRAME};
 
     ch->join_ref = ++s->ref;
-    ch->tokens_pushed = 0;
+    ch->has_pushed_token = false;
     ch->has_new_token = false;
     tg_phoenix_join(&frame, ch->join_ref, tg_str_of(ch->topic), &changes, tg_str_of(ch->token));
     link_send(s, &frame);
@@ -48,7 +48,7 @@ static void send_token(struct channel *ch)
     struct tg_buf frame = {.max = LINK_MAX_FRAME};
 
     ch->has_new_token = false;
-    ch->tokens_pushed++;
+    ch->has_pushed_token = true;
     tg_phoenix_token(&frame, ch->join_ref, ++ch->socket->ref, tg_str_of(ch->topic),
                      tg_str_of(ch->token));
     link_send(ch->socket, &frame);
@@ -247,8 +247,8 @@ static void on_reply(struct channel *ch, const struct tg_phoenix *f)
 
 static void on_subscribed(struct channel *ch)
 {
-    if (ch->state == CH_UP && ch->tokens_pushed > 0) {
-        ch->tokens_pushed--;
+    if (ch->state == CH_UP && ch->has_pushed_token) {
+        ch->has_pushed_token = false;
         return;
     }
     if (ch->state != CH_JOINED && ch->state != CH_UP) {
@@ -256,6 +256,7 @@ static void on_subscribed(struct channel *ch)
     }
     tg_wheel_stop(&ch->link->wheel, &ch->timer);
     ch->state = CH_UP;
+    ch->has_pushed_token = false;
     ch->failures = 0;
     ch->link->h.on_up(ch->id, ch->link->arg);
 }

@@ -37,8 +37,10 @@ struct channel {
     char *token;
     enum channel_state state;
     uint64_t join_ref;
-    bool has_new_token;     /* came while joining with another */
-    unsigned tokens_pushed; /* each brings one more `Subscribed`, which means no loss */
+    bool has_new_token; /* came while joining with another */
+    /* It may bring one more `Subscribed`, which means no loss. Upstream drops a subscription under
+     * way for the next, so one answers all tokens; more than one are told as a loss. */
+    bool has_pushed_token;
     unsigned failures;
     tg_usec not_before;
     struct tg_timer timer; /* join or subscribe timeout; next try */

@@ -140,6 +140,29 @@ Test(link, takes_one_subscribed_as_the_answer_to_a_token)
     cr_assert_told("up 1\n");
 }
 
+Test(link, takes_one_subscribed_as_the_answer_to_all_tokens_before_it)
+{
+    bring_up(1);
+    push_token(1, "jwt-2");
+    push_token(1, "jwt-3");
+    subscribed(0, 1);
+    cr_assert_told("");
+    subscribed(0, 1);
+    cr_assert_told("up 1\n");
+}
+
+Test(link, takes_the_first_subscribed_as_the_answer_to_a_token_before_it)
+{
+    join(1);
+    opened(0);
+    reply(0, 1, 1, "ok", "{}");
+    push_token(1, "jwt-2");
+    forget();
+    subscribed(0, 1);
+    subscribed(0, 1);
+    cr_assert_told("up 1\nup 1\n");
+}
+
 Test(link, sends_a_token_that_came_during_the_join_behind_its_reply)
 {
     join(1);
