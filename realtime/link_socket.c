@@ -82,7 +82,11 @@ static void lose_socket(struct socket *s, const char *why)
             channel_lose(ch, "socket", false, 0);
         }
     }
-    if (s->n_channels == 0 || l->stopping) {
+    if (l->stopping) {
+        tg_wheel_stop(&l->wheel, &s->timer);
+        return; /* all are freed together */
+    }
+    if (s->n_channels == 0) {
         socket_free(s);
         return;
     }

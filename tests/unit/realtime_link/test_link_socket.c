@@ -146,6 +146,15 @@ Test(link_socket, without_channels_is_not_dialled_again)
     cr_assert_eq(tg_count_get(&tg_link_counts(world.link)->sockets), 0);
 }
 
+Test(link_socket, that_is_lost_at_the_end_keeps_its_channels_until_they_are_freed)
+{
+    bring_up(1);
+    world.link->stopping = true;
+    lose(0);
+    pass(TG_SEC(60));
+    cr_assert_eq(world.n_sockets, 1, "not dialled again");
+}
+
 /* ---- names ---- */
 
 TestSuite(link_name);
