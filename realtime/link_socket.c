@@ -179,7 +179,9 @@ static void on_looked_up(struct tg_mail *mail, void *owner)
     struct socket *s = tg_ids_find(&l->socket_ids, look->socket);
 
     if (s != NULL && s->state == SO_RESOLVING) {
-        if (look->address[0] == '\0') {
+        if (s->n_channels == 0) {
+            socket_free(s); /* its time to linger may be over */
+        } else if (look->address[0] == '\0') {
             lose_socket(s, "name not found");
         } else {
             connect_to(s, look->address);

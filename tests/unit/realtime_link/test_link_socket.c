@@ -178,6 +178,21 @@ Test(link_name, is_looked_up_on_a_thread_of_its_own)
     stop();
 }
 
+Test(link_name, that_arrives_after_the_last_channel_left_opens_nothing)
+{
+    start_with("ws://localhost:4000/socket", 10);
+    cr_assert_eq(tg_link_join(world.link, 1, TG_STR("a"), TG_STR("b"), TG_STR(""), TG_STR("jwt-1")),
+                 TG_OK);
+    cr_assert_eq(tg_link_leave(world.link, 1), TG_OK);
+    wait_for_mail();
+    if (world.link->n_resolving > 0) {
+        wait_for_mail();
+    }
+    cr_assert_eq(world.n_sockets, 0);
+    cr_assert_eq(tg_count_get(&tg_link_counts(world.link)->sockets), 0);
+    stop();
+}
+
 static enum tg_rc create(const char *url)
 {
     const struct tg_link_handler none = {0};
