@@ -1,0 +1,338 @@
+/* fixture.c - the loop, the store and the hub that fanout and streams are tested with. */
+#include "realtime_stream/fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "realtime/hub.h"
+
+#define LIMIT TG_SEC(10)
+
+/* ---- running ---- */
+
+struct waiting {
+    struct tg_task task;
+    struct world *world;
+    bool (*is_there)(void *arg);
+    void *arg;
+    tg_usec until;
+};
+
+static bool look(struct tg_task *task)
+{
+    struct waiting *g = TG_CONTAINER_OF(task, struct waiting, task);
+
+    if (g->is_there(g->arg) || tg_clock_mono_us() > g->until) {
+        tg_loop_stop(g->world->loop);
+        return false;
+    }
+    return true;
+}
+
+void run_until(struct world *w, bool (*is_there)(void *arg), void *arg)
+{
+    struct waiting g = {
+        .world = w, .is_there = is_there, .arg = arg, .until = tg_clock_mono_us() + LIMIT};
+
+    tg_task_init(&g.task, look);
+    tg_loop_task_start(w->loop, &g.task);
+    tg_loop_run(w->loop);
+    tg_loop_task_stop(w->loop, &g.task);
+    cr_assert(is_there(arg), "nothing came");
+}
+
+static bool is_done(void *arg)
+{
+    const struct world *w = arg;
+
+    return w->is_done;
+}
+
+struct marker {
+    struct tg_mail mail;
+    struct world *world;
+};
+
+static void drop_marker(struct tg_mail *mail)
+{
+    free(TG_CONTAINER_OF(mail, struct marker, mail));
+}
+
+static void run_marker(struct tg_mail *mail, void *owner)
+{
+    (void)owner;
+    TG_CONTAINER_OF(mail, struct marker, mail)->world->is_done = true;
+    drop_marker(mail);
+}
+
+static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
+{
+    struct world *w = arg;
+
+    (void)page;
+    cr_assert_eq(rc, TG_OK);
+    w->is_done = true;
+}
+
+/* What was posted before a mail has run when the mail runs; the store answers in order too. */
+void settle(struct world *w)
+{
+    const struct tg_page_request req = {
+        .topic = TG_STR("nobody|x"), .epoch = w->log_epoch, .up_to = w->last, .max_entries = 1};
+
+    for (int round = 0; round < 4; round++) {
+        struct marker *m = TG_NEW(struct marker);
+
+        m->mail.run = run_marker;
+        m->mail.drop = drop_marker;
+        m->world = w;
+        w->is_done = false;
+        cr_assert_eq(tg_loop_post(w->loop, &m->mail), TG_OK);
+        run_until(w, is_done, w);
+        w->is_done = false;
+        cr_assert_eq(tg_store_page(w->store, &req, on_page, w), TG_OK);
+        run_until(w, is_done, w);
+    }
+}
+
+/* ---- the hub ---- */
+
+enum tg_rc tg_hub_subscribe(struct tg_hub *h, const struct tg_subscription *s)
+{
+    void *p = h;
+    struct world *w = p;
+    int i = s->name->name.p[s->name->name.n - 1] - 'a';
+
+    if (w->hub_rc != TG_OK) {
+        return w->hub_rc;
+    }
+    w->n_subscribes++;
+    w->topics[i] = s->topic;
+    return TG_OK;
+}
+
+enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
+                              tg_str name)
+{
+    void *p = h;
+    struct world *w = p;
+
+    (void)worker;
+    (void)class_id;
+    if (w->hub_rc != TG_OK) {
+        return w->hub_rc;
+    }
+    cr_assert_eq(w->topics[name.p[name.n - 1] - 'a'], topic);
+    w->topics[name.p[name.n - 1] - 'a'] = 0;
+    w->n_unsubscribes++;
+    return TG_OK;
+}
+
+static tg_id topic_of(const struct world *w, char topic)
+{
+    cr_assert_neq(w->topics[topic - 'a'], 0, "nobody has asked for %c", topic);
+    return w->topics[topic - 'a'];
+}
+
+static void tell_as(struct world *w, char topic, enum tg_topic_state state, bool is_new)
+{
+    const struct tg_topic_news news = {.topic = topic_of(w, topic),
+                                       .state = state,
+                                       .epoch = w->epoch,
+                                       .whole_from = w->last,
+                                       .ready_from = w->last,
+                                       .is_new = is_new};
+
+    cr_assert_eq(tg_fanout_tell(w->fanout, &news), TG_OK);
+}
+
+void tell(struct world *w, char topic, enum tg_topic_state state)
+{
+    tell_as(w, topic, state, false);
+}
+
+void tell_new(struct world *w, char topic, enum tg_topic_state state)
+{
+    tell_as(w, topic, state, true);
+}
+
+void refuse(struct world *w, char topic, enum tg_rc rc, const char *message)
+{
+    const struct tg_topic_news news = {.topic = topic_of(w, topic),
+                                       .state = TG_TOPIC_REFUSED,
+                                       .epoch = w->epoch,
+                                       .rc = rc,
+                                       .message = tg_str_of(message)};
+
+    cr_assert_eq(tg_fanout_tell(w->fanout, &news), TG_OK);
+}
+
+static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    struct world *w = arg;
+
+    cr_assert_eq(rc, TG_OK);
+    w->pos = pos;
+    w->is_done = true;
+}
+
+static tg_str key_of(struct world *w, char topic)
+{
+    char *key = w->keys[topic - 'a'];
+
+    (void)snprintf(key, sizeof(w->keys[0]), "%s|table:public.%c", TEST_CLASS, topic);
+    return tg_str_of(key);
+}
+
+struct tg_pos append(struct world *w, char topic, const char *text)
+{
+    char json[256];
+    struct tg_write write = {.epoch = &w->log_epoch, .topic = key_of(w, topic)};
+
+    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\"}", text);
+    write.payload = tg_str_of(json);
+    w->is_done = false;
+    cr_assert_eq(tg_store_append(w->store, &write, on_appended, w), TG_OK);
+    run_until(w, is_done, w);
+    w->last = w->pos;
+    return w->pos;
+}
+
+struct tg_pos gap(struct world *w)
+{
+    const struct tg_write write = {.epoch = &w->log_epoch, .payload = TG_STR("join")};
+
+    w->is_done = false;
+    cr_assert_eq(tg_store_gap(w->store, &write, on_appended, w), TG_OK);
+    run_until(w, is_done, w);
+    w->last = w->pos;
+    return w->pos;
+}
+
+static void hand_frame(struct world *w, char topic, struct tg_frame *frame)
+{
+    cr_assert_lt(w->n_handed, MAX_HANDED);
+    w->handed[w->n_handed++] = (struct tg_delivered){topic_of(w, topic), frame};
+}
+
+void hand(struct world *w, char topic, struct tg_pos pos, const char *text)
+{
+    char json[256];
+
+    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\"}", text);
+    hand_frame(w, topic,
+               tg_frame_create(TG_FRAME_EVENT, &w->epoch, pos, TG_STR(""), tg_str_of(json)));
+}
+
+void hand_gap(struct world *w, char topic, struct tg_pos pos)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "table:public.%c", topic);
+    hand_frame(w, topic, tg_frame_reset(&w->epoch, pos, tg_str_of(name), TG_STR("gap")));
+}
+
+void deliver(struct world *w)
+{
+    struct tg_delivery *d = tg_delivery_create(w->fanout, w->n_handed);
+
+    d->is_cut = w->is_cut;
+    d->epoch = w->epoch;
+    d->horizon = w->last;
+    d->n = w->n_handed;
+    for (size_t i = 0; i < d->n; i++) {
+        d->items[i] = w->handed[i];
+    }
+    w->n_handed = 0;
+    w->is_cut = false;
+    cr_assert_eq(tg_fanout_deliver(d), TG_OK);
+}
+
+struct tg_pos publish(struct world *w, char topic, const char *text)
+{
+    struct tg_pos pos = append(w, topic, text);
+
+    hand(w, topic, pos, text);
+    deliver(w);
+    return pos;
+}
+
+/* ---- life ---- */
+
+static void on_state(enum tg_store_state state, const struct tg_epoch *epoch, struct tg_pos last,
+                     bool is_suspect, void *arg)
+{
+    struct world *w = arg;
+
+    (void)is_suspect;
+    if (state == TG_STORE_UP) {
+        w->is_up = true;
+        w->log_epoch = *epoch;
+        w->epoch = *epoch;
+        w->last = last;
+    }
+}
+
+static bool is_up(void *arg)
+{
+    const struct world *w = arg;
+
+    return w->is_up;
+}
+
+struct world *world_create(void)
+{
+    struct world *w = TG_NEW(struct world);
+    void *hub = w;
+
+    w->store_opts = (struct tg_store_opts){.prefix = "t",
+                                           .retain_for = TG_SEC(3600),
+                                           .retain_events = 10000,
+                                           .log_events = 100000,
+                                           .max_event_bytes = 65536,
+                                           .max_pending = 256,
+                                           .timeout = TG_SEC(5),
+                                           .holder = "me"};
+    w->opts = (struct tg_fanout_opts){.hub = hub,
+                                      .ring_frames = 64,
+                                      .ring_bytes = 1 << 20,
+                                      .page_entries = 50,
+                                      .max_pages = 16,
+                                      .heartbeat = TG_SEC(600),
+                                      .ready_wait = TG_SEC(60),
+                                      .topic_linger = TG_SEC(60),
+                                      .max_streams = 10000};
+    return w;
+}
+
+void world_start(struct world *w)
+{
+    const struct tg_store_event_handler handler = {on_state, w};
+
+    cr_assert_eq(tg_loop_create("test", 100000, &w->loop), TG_OK);
+    cr_assert_eq(tg_store_group_create(&w->store_opts, &w->group), TG_OK);
+    cr_assert_eq(tg_store_group_serve(w->group, w->loop), TG_OK);
+    cr_assert_eq(tg_store_open(w->group, w->loop, &handler, &w->store), TG_OK);
+    w->opts.store = w->group;
+    cr_assert_eq(tg_fanout_create(w->loop, &w->opts, &w->fanout), TG_OK);
+    cr_assert_eq(tg_fanout_loop(w->fanout), w->loop);
+    w->counts = tg_fanout_counts(w->fanout);
+    cr_assert_eq(tg_fanout_start(w->fanout), TG_OK);
+    run_until(w, is_up, w);
+    settle(w);
+}
+
+void world_end(struct world *w)
+{
+    tg_fanout_stop(w->fanout);
+    settle(w);
+    cr_assert_eq(tg_count_get(&w->counts->streams), 0);
+    tg_store_close(w->store);
+    tg_store_group_unserve(w->group);
+    w->is_done = true;
+    run_until(w, is_done, w);
+    tg_fanout_destroy(w->fanout);
+    tg_loop_destroy(w->loop);
+    tg_store_group_destroy(w->group);
+    free(w);
+}

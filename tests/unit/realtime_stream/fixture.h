@@ -1,0 +1,117 @@
+/* fixture.h - a fanout on a loop of this thread with the memory store behind it. The test is
+ * the hub (it defines tg_hub_subscribe itself: hub.o is not linked) and the sockets.
+ *
+ * Topics are letters: 'a' is table:public.a. What a client was sent is told as words:
+ *   an event its text, "reset:a:gap", "status:a:ready", "bye:drain", ":" a comment, "id" a position
+ */
+#ifndef TG_TESTS_REALTIME_STREAM_FIXTURE_H
+#define TG_TESTS_REALTIME_STREAM_FIXTURE_H
+
+#include <criterion/criterion.h>
+
+#include "realtime/fanout.h"
+#include "realtime/stream.h"
+
+#define TEST_CLASS "class"
+
+enum { MAX_TOPICS = 26, MAX_HANDED = 512, MAX_WORDS = 4096, WRITES_ALL = 0 };
+
+struct world {
+    struct tg_fanout_opts opts;      /* before world_start */
+    struct tg_store_opts store_opts; /* before world_start */
+    struct tg_loop *loop;
+    struct tg_store_group *group;
+    struct tg_store *store; /* the hub's handle */
+    struct tg_fanout *fanout;
+    const struct tg_fanout_counts *counts;
+    bool is_up;
+    struct tg_epoch log_epoch; /* the store's */
+    struct tg_epoch epoch;     /* what the hub says */
+    struct tg_pos last;        /* newest id: the horizon of the next delivery */
+    enum tg_rc hub_rc;
+    unsigned n_subscribes, n_unsubscribes;
+    tg_id topics[MAX_TOPICS]; /* the worker's numbers; 0: not subscribed */
+    char keys[MAX_TOPICS][64];
+    struct tg_delivered handed[MAX_HANDED];
+    size_t n_handed;
+    bool is_cut; /* the next delivery */
+    bool is_done;
+    struct tg_pos pos;
+};
+
+struct client {
+    struct world *world;
+    struct tg_stream *stream;
+    struct tg_buf out;
+    /* its socket */
+    size_t chunk;     /* a write takes at most so many bytes; WRITES_ALL */
+    size_t room;      /* bytes until EAGAIN */
+    enum tg_rc error; /* what the next write fails with */
+    bool closes_on_start, closes_on_write, closes_on_end;
+    unsigned n_writes;
+    /* what it was told */
+    bool is_started, is_refused, is_ended;
+    bool is_resume, is_recovered;
+    size_t n_topics;
+    enum tg_verdict verdicts[MAX_TOPICS];
+    enum tg_topic_state states[MAX_TOPICS];
+    char cursor[TG_CURSOR_MAX + 1];
+    enum tg_rc rc;
+    char message[64];
+    char why[32];
+    /* of client_words() */
+    char words[1 << 16];
+    size_t n_ids;
+    struct tg_pos ids[MAX_WORDS];
+    char last_id[TG_CURSOR_MAX + 1]; /* where it would resume */
+};
+
+struct world *world_create(void);
+void world_start(struct world *w);
+void world_end(struct world *w);
+
+/* Runs the loop until `is_there(arg)`, or fails the test after 10 s. */
+void run_until(struct world *w, bool (*is_there)(void *arg), void *arg);
+/* Until all that is on its way has arrived: mails, pages, frees. For what must not come. */
+void settle(struct world *w);
+
+/* ---- the hub ---- */
+
+/* What it says about a topic; covered from the newest id on. */
+void tell(struct world *w, char topic, enum tg_topic_state state);
+void tell_new(struct world *w, char topic, enum tg_topic_state state);
+void refuse(struct world *w, char topic, enum tg_rc rc, const char *message);
+/* Into the log; nobody is told. */
+struct tg_pos append(struct world *w, char topic, const char *text);
+struct tg_pos gap(struct world *w);
+/* Into the next delivery. */
+void hand(struct world *w, char topic, struct tg_pos pos, const char *text);
+void hand_gap(struct world *w, char topic, struct tg_pos pos);
+void deliver(struct world *w);
+/* All three. */
+struct tg_pos publish(struct world *w, char topic, const char *text);
+
+/* ---- clients ---- */
+
+/* `topics`: letters. `cursor`: NULL starts now. The hub's answers are up to the test. */
+struct client *client_create(struct world *w);
+enum tg_rc client_open(struct client *c, const char *topics, const char *cursor);
+enum tg_rc client_open_until(struct client *c, const char *topics, const char *cursor,
+                             int64_t exp_sec);
+/* Open on topics that the hub has covered: started. */
+struct client *live_client(struct world *w, const char *topics);
+void client_destroy(struct client *c);
+/* The socket takes all from now on. */
+void client_reads(struct client *c);
+/* What it has been sent, as words. Fails the test on a broken event or ids that go back. */
+const char *client_words(struct client *c);
+void wait_started(struct client *c);
+void wait_refused(struct client *c);
+void wait_ended(struct client *c);
+void wait_words(struct client *c, const char *words);
+/* The cursor text of a position in the store's log. */
+const char *cursor_of(struct world *w, struct tg_pos pos, char *out);
+
+#define POS_EQ(a, b) cr_assert(tg_pos_cmp((a), (b)) == 0)
+
+#endif

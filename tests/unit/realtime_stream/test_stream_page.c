@@ -1,0 +1,195 @@
+/* test_stream_page.c - pages for cursors below their ring. */
+#include <stdio.h>
+#include <string.h>
+
+#include "realtime_stream/fixture.h"
+
+enum { WORDS = 1024 };
+
+/* Writes "0", "1", ... to topic a; `out` is what a reader of all of them gets. */
+static void numbers(struct world *w, int n, char *out, bool is_published)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < n; i++) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "%d", i);
+        used += (size_t)snprintf(out + used, WORDS - used, "%s%s", i == 0 ? "" : " ", text);
+        if (is_published) {
+            (void)publish(w, 'a', text);
+        } else {
+            (void)append(w, 'a', text);
+        }
+    }
+}
+
+Test(stream_page, many_pages_lead_to_the_ring)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    char words[WORDS];
+    struct tg_pos from;
+    struct client *c = NULL;
+
+    w->opts.page_entries = 7;
+    world_start(w);
+    from = append(w, 'b', "before");
+    numbers(w, 50, words, false);
+    c = client_create(w);
+    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    tell(w, 'a', TG_TOPIC_READY);
+    wait_words(c, words);
+    cr_assert_eq(tg_count_get(&w->counts->pages), 8);
+    (void)publish(w, 'a', "live");
+    (void)snprintf(words + strlen(words), sizeof(words) - strlen(words), " live");
+    wait_words(c, words);
+    cr_assert_eq(tg_count_get(&w->counts->pages), 8);
+    world_end(w);
+    client_destroy(c);
+}
+
+Test(stream_page, a_reader_that_fell_off_the_ring_reads_pages_and_meets_it_again)
+{
+    struct world *w = world_create();
+    char words[WORDS];
+    struct client *c = NULL;
+
+    w->opts.ring_frames = 4;
+    w->opts.page_entries = 5;
+    world_start(w);
+    c = live_client(w, "a");
+    c->room = 0;
+    numbers(w, 40, words, true);
+    settle(w);
+    cr_assert_str_eq(client_words(c), "");
+    client_reads(c);
+    wait_words(c, words);
+    cr_assert_gt(tg_count_get(&w->counts->pages), 1);
+    (void)publish(w, 'a', "live");
+    (void)snprintf(words + strlen(words), sizeof(words) - strlen(words), " live");
+    wait_words(c, words);
+    cr_assert_eq(tg_count_get(&w->counts->resets), 0);
+    world_end(w);
+    client_destroy(c);
+}
+
+Test(stream_page, a_cut_delivery_is_read_from_the_log)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+
+    world_start(w);
+    c = live_client(w, "a");
+    (void)publish(w, 'a', "1");
+    wait_words(c, "1");
+    (void)append(w, 'a', "2"); /* never delivered */
+    (void)append(w, 'a', "3");
+    w->is_cut = true;
+    deliver(w);
+    wait_words(c, "1 2 3");
+    cr_assert_eq(tg_count_get(&w->counts->cuts), 1);
+    (void)publish(w, 'a', "4");
+    wait_words(c, "1 2 3 4");
+    cr_assert_eq(tg_count_get(&w->counts->resets), 0);
+    world_end(w);
+    client_destroy(c);
+}
+
+Test(stream_page, a_new_subscription_is_read_from_the_log)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+
+    world_start(w);
+    c = live_client(w, "a");
+    (void)append(w, 'a', "1"); /* the hub did not deliver to this worker */
+    tell_new(w, 'a', TG_TOPIC_READY);
+    wait_words(c, "1");
+    world_end(w);
+    client_destroy(c);
+}
+
+Test(stream_page, a_frame_above_the_horizon_waits_for_its_delivery)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct tg_pos from;
+    struct tg_pos horizon;
+    struct tg_pos next;
+    struct client *c = NULL;
+
+    world_start(w);
+    from = append(w, 'a', "0");
+    horizon = append(w, 'a', "1");
+    c = client_create(w);
+    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    next = append(w, 'a', "2");
+    w->last = horizon;
+    tell(w, 'a', TG_TOPIC_READY);
+    wait_words(c, "1");
+    settle(w);
+    cr_assert_str_eq(client_words(c), "1");
+    w->last = next;
+    hand(w, 'a', next, "2");
+    deliver(w);
+    wait_words(c, "1 2");
+    world_end(w);
+    client_destroy(c);
+}
+
+Test(stream_page, more_readers_than_reads_all_get_their_turn)
+{
+    enum { N = 20 };
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct tg_pos from;
+    struct client *c[N];
+
+    w->opts.max_pages = 2;
+    w->opts.page_entries = 1;
+    world_start(w);
+    from = append(w, 'a', "0");
+    (void)append(w, 'a', "1");
+    (void)append(w, 'b', "2");
+    (void)append(w, 'a', "3");
+    for (int i = 0; i < N; i++) {
+        c[i] = client_create(w);
+        cr_assert_eq(client_open(c[i], "ab", cursor_of(w, from, cursor)), TG_OK);
+    }
+    tell(w, 'a', TG_TOPIC_READY);
+    tell(w, 'b', TG_TOPIC_READY);
+    for (int i = 0; i < N; i++) {
+        wait_words(c[i], "1 2 3");
+    }
+    world_end(w);
+    for (int i = 0; i < N; i++) {
+        client_destroy(c[i]);
+    }
+}
+
+Test(stream_page, a_page_for_somebody_who_left_is_dropped)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct client *gone = NULL;
+    struct client *c = NULL;
+    struct tg_pos from;
+
+    w->opts.max_pages = 1;
+    world_start(w);
+    c = live_client(w, "a");
+    from = append(w, 'a', "1");
+    hand(w, 'a', from, "1");
+    (void)append(w, 'a', "2");
+    gone = client_create(w);
+    cr_assert_eq(client_open(gone, "a", cursor_of(w, from, cursor)), TG_OK);
+    w->is_cut = true;
+    deliver(w); /* both want a page */
+    tg_stream_close(gone->stream);
+    wait_words(c, "1 2");
+    cr_assert(!gone->is_started);
+    world_end(w);
+    client_destroy(gone);
+    client_destroy(c);
+}
