@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { useLocalbase } from './lib/localbase.mjs';
 import { RawRealtime } from './lib/raw-realtime.mjs';
+import { until } from './lib/streams.mjs';
 
 const ctx = useLocalbase();
 const open = [];
@@ -288,6 +289,32 @@ test('a new access_token brings new rights and another Subscribed', async () => 
     .map((f) => String(f.payload.data.record.id));
   assert.ok(!ids.includes(hidden));
   assert.ok(!socket.inbox.items.some((f) => f.event === 'phx_reply' && f.ref === '2'));
+});
+
+test('a change that is being checked while a new access_token comes arrives', async () => {
+  const socket = await connect();
+  const topic = 'realtime:token-between';
+  const { ref } = await socket.subscribe(topic, [table('type_samples')], ctx.user1.token);
+  // The policy reads this table: the check of the row waits for us.
+  const holder = await ctx.connect();
+  await holder.query('begin');
+  await holder.query('lock table trip_members in access exclusive mode');
+  const row = await addSample({ small: 3 });
+  await until(async () => {
+    const { rows } = await db.query(
+      "select 1 from pg_locks where relation = 'trip_members'::regclass and not granted",
+    );
+    return rows.length > 0;
+  }, 'a check that waits');
+  const from = socket.inbox.size;
+  const [, claims] = ctx.user1.token.split('.');
+  const fresher = { ...JSON.parse(Buffer.from(claims, 'base64url')), jti: randomUUID() };
+  const payload = { access_token: await ctx.control.signJwt(fresher) };
+  socket.send({ joinRef: ref, topic, event: 'access_token', payload });
+  await socket.subscribed(topic, from);
+  await holder.query('rollback');
+  const arrived = await socket.event('postgres_changes', { fits: ofRow(row) });
+  assert.equal(arrived.payload.ids.length, 1);
 });
 
 test('the service role sees everything, in commit order, without a gap', async () => {

@@ -159,6 +159,7 @@ export class Changes {
       userKey: JSON.stringify([String(claims.role), claimsText]),
       rows: [],
       active: false,
+      successor: null,
     };
     for (const { entry, id } of entries) {
       for (const row of await this.expand(parseEntry(entry), id, subscription.role)) {
@@ -178,6 +179,13 @@ export class Changes {
       this.rows.get(row.key).add(row);
     }
     clearTimeout(this.idleTimer);
+  }
+
+  /** As an update of the claims in place: what is being checked under `old` still arrives. */
+  replace(old, subscription) {
+    this.remove(old);
+    old.successor = subscription;
+    this.activate(subscription);
   }
 
   remove(subscription) {

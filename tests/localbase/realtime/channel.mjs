@@ -205,11 +205,12 @@ export class Channel {
     if (!this.live || attempt !== this.attempt) {
       return;
     }
-    if (this.subscription !== null) {
-      this.rt.changes.remove(this.subscription);
+    if (this.subscription !== null && this.subscription.active) {
+      this.rt.changes.replace(this.subscription, subscription);
+    } else {
+      this.rt.changes.activate(subscription);
     }
     this.subscription = subscription;
-    this.rt.changes.activate(subscription);
     this.system('postgres_changes', 'ok', 'Subscribed to PostgreSQL');
   }
 

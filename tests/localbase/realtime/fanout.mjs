@@ -190,17 +190,28 @@ function deliver(pairs) {
   }
 }
 
+/* Whether it, or what has replaced it meanwhile, is still subscribed. */
+function isLive(subscription) {
+  let last = subscription;
+  while (last.successor !== null) {
+    last = last.successor;
+  }
+  return last.active;
+}
+
 /** Delivers the changes. `rowsOf(key)` lists the live subscription rows of a table. */
 export async function fanOut({ pool, log }, changes, rowsOf) {
   const keys = new Map(changes.map((c) => [c.key, c]));
-  const rows = [...keys.keys()].flatMap((key) => [...rowsOf(key)]);
+  // As they are now: one that is replaced meanwhile must count neither twice nor not at all.
+  const rowsNow = new Map([...keys.keys()].map((key) => [key, [...rowsOf(key)]]));
+  const rows = [...rowsNow.values()].flat();
   const roles = [...new Set(rows.map((r) => r.subscription.role))];
   const [tables, bypass] = await Promise.all([
     loadTables(pool, [...keys.values()], roles),
     loadRoles(pool, roles),
   ]);
-  const pairs = await candidates(pool, changes, rowsOf, tables, log);
+  const pairs = await candidates(pool, changes, (key) => rowsNow.get(key), tables, log);
   const allowed = await applyRls(pool, pairs, bypass, log);
-  deliver(allowed.filter((p) => p.row.subscription.active));
+  deliver(allowed.filter((p) => isLive(p.row.subscription)));
   return allowed.length;
 }
