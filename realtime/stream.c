@@ -190,6 +190,9 @@ void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str mess
     }
     if (was == ST_LIVE && rc != TG_ECLOSED) {
         say_bye(s, why);
+        if (s->state == ST_DEAD) {
+            return; /* the transport closed it from inside the write */
+        }
     }
     s->state = ST_DEAD;
     s->why = why;

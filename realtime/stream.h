@@ -63,7 +63,7 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
                           struct tg_stream **ret_stream) TG_MUST_USE;
 /* The socket takes bytes again. */
 void tg_stream_writable(struct tg_stream *s);
-/* The client has left: no callback comes any more. */
+/* The client has left: no callback comes any more. Also from inside a callback. */
 void tg_stream_close(struct tg_stream *s);
 
 #endif

@@ -427,6 +427,22 @@ Test(stream, may_be_closed_inside_a_write)
     client_destroy(other);
 }
 
+Test(stream, may_be_closed_inside_the_write_of_its_bye)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+
+    world_start(w);
+    c = live_client(w, "a");
+    c->closes_on_write = true;
+    tg_fanout_drain(w->fanout, 0);
+    settle(w);
+    cr_assert(!c->is_ended, "a closed stream is told nothing");
+    cr_assert_eq(tg_count_get(&w->counts->ended), 1);
+    world_end(w);
+    client_destroy(c);
+}
+
 Test(stream, may_be_closed_inside_its_end)
 {
     struct world *w = world_create();
