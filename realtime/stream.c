@@ -75,6 +75,9 @@ static void go_live(struct tg_stream *s)
         const struct cursor *c = &s->cursors[i];
 
         topics[i] = (struct tg_stream_topic){c->topic->name.name, c->topic->state, c->verdict};
+        if (c->verdict == TG_RESET_EPOCH) {
+            s->epoch = s->fanout->epoch;
+        }
         start.is_recovered =
             start.is_recovered && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
     }
@@ -342,8 +345,11 @@ void stream_on_news(struct cursor *c, bool was_ready)
 
 void stream_new_epoch(struct tg_stream *s)
 {
-    if (s->state != ST_LIVE) {
+    if (s->state != ST_LIVE && s->state != ST_READING) {
         return; /* its first pages are judged with the epoch of its cursor */
+    }
+    if (strcmp(s->epoch.text, s->fanout->epoch.text) == 0) {
+        return; /* it came with a cursor of this log, before the hub had heard of it */
     }
     for (uint32_t i = 0; i < s->n_cursors; i++) {
         s->cursors[i].is_stale = true;

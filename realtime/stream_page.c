@@ -61,19 +61,25 @@ static bool any_stale(const struct tg_stream *s)
 static void take_page(struct tg_stream *s, struct cursor *c, const struct tg_page *from,
                       struct tg_pos up_to)
 {
+    static const struct tg_page lost = {.verdict = TG_RESET_EPOCH};
     const struct tg_fanout *f = s->fanout;
 
+    if (c->is_stale) {
+        /* Maybe asked and answered before the log was replaced: neither its entries nor its
+         * end are of the new one. */
+        from = &lost;
+        up_to = f->horizon;
+        c->is_stale = false;
+    }
     if (s->state == ST_READING) {
         c->verdict = from->verdict;
     }
-    if (from->verdict == TG_RESET_EPOCH || from->verdict == TG_RESET_AHEAD || c->is_stale) {
+    if (from->verdict == TG_RESET_EPOCH || from->verdict == TG_RESET_AHEAD) {
         /* Nothing of this log has been seen. */
         c->pos = (struct tg_pos){0};
-        c->is_stale = false;
         if (s->state == ST_READING) {
-            s->start = c->pos;
-        }
-        if (!any_stale(s)) {
+            s->start = c->pos; /* the epoch stays: the other topics are still to be judged by it */
+        } else if (!any_stale(s)) {
             s->epoch = f->epoch;
         }
     }

@@ -248,6 +248,63 @@ Test(stream, resumes_from_beyond_the_log_with_a_reset_before_everything)
     client_destroy(c);
 }
 
+/* One read at a time: the second topic is judged after the first one's verdict. */
+Test(stream, judges_every_topic_by_the_epoch_of_its_own_cursor)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct tg_pos from;
+    struct client *c = NULL;
+
+    w->opts.max_pages = 1;
+    world_start(w);
+    (void)append(w, 'a', "1");
+    from = append(w, 'b', "2");
+    (void)append(w, 'b', "3");
+    (void)tg_cursor_format(&(struct tg_epoch){"otherlog"}, from, cursor);
+    c = client_create(w);
+    resume(c, "ab", cursor);
+    cr_assert_eq(c->verdicts[0], TG_RESET_EPOCH);
+    cr_assert_eq(c->verdicts[1], TG_RESET_EPOCH);
+    wait_words(c, "reset:a:epoch reset:b:epoch");
+    world_end(w);
+    client_destroy(c);
+}
+
+static bool has_read_one(void *arg)
+{
+    const struct world *w = arg;
+
+    return tg_count_get(&w->counts->pages) >= 1;
+}
+
+Test(stream, whose_log_is_replaced_while_it_is_judged_is_reset_on_every_topic)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct client *c = NULL;
+
+    w->opts.max_pages = 1;
+    world_start(w);
+    (void)cursor_of(w, append(w, 'a', "1"), cursor);
+    (void)append(w, 'a', "2");
+    c = client_create(w);
+    cr_assert_eq(client_open(c, "abcdefgh", cursor), TG_OK);
+    for (char t = 'a'; t <= 'h'; t++) {
+        tell(w, t, TG_TOPIC_READY);
+    }
+    run_until(w, has_read_one, w);
+    w->epoch = (struct tg_epoch){"next"};
+    deliver(w);
+    wait_started(c);
+    for (size_t i = 0; i < c->n_topics; i++) {
+        cr_assert_eq(c->verdicts[i], TG_RESET_EPOCH);
+    }
+    cr_assert_str_eq(c->cursor, "next.0-0");
+    world_end(w);
+    client_destroy(c);
+}
+
 /* ---- states of topics ---- */
 
 Test(stream, is_told_when_a_topic_goes_offline_and_comes_back)
@@ -332,6 +389,26 @@ Test(stream, meets_a_new_epoch_with_a_reset_of_each_topic)
     cr_assert_eq(strncmp(c->last_id, w->log_epoch.text, strlen(w->log_epoch.text)), 0);
     (void)publish(w, 'b', "2");
     wait_words(c, "reset:a:epoch reset:b:epoch 2");
+    world_end(w);
+    client_destroy(c);
+}
+
+Test(stream, that_knew_the_new_epoch_before_the_hub_goes_on_without_a_reset)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct client *c = NULL;
+
+    world_start(w);
+    w->epoch = (struct tg_epoch){"before"};
+    (void)cursor_of(w, append(w, 'a', "1"), cursor);
+    (void)append(w, 'a', "2");
+    c = client_create(w);
+    resume(c, "a", cursor);
+    wait_words(c, "2");
+    w->epoch = w->log_epoch;
+    (void)publish(w, 'a', "3");
+    wait_words(c, "2 3");
     world_end(w);
     client_destroy(c);
 }

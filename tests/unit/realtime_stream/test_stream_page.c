@@ -193,3 +193,27 @@ Test(stream_page, a_page_for_somebody_who_left_is_dropped)
     client_destroy(gone);
     client_destroy(c);
 }
+
+Test(stream_page, an_answer_of_the_log_before_is_not_taken_for_the_new_one)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+
+    w->opts.ring_frames = 2;
+    world_start(w);
+    c = live_client(w, "a");
+    c->room = 0;
+    for (int i = 0; i < 8; i++) {
+        (void)publish(w, 'a', "x");
+    }
+    settle(w);
+    client_reads(c); /* off the ring: asks for a page */
+    w->epoch = (struct tg_epoch){"next"};
+    deliver(w);
+    wait_words(c, "reset:a:epoch");
+    (void)publish(w, 'a', "y");
+    wait_words(c, "reset:a:epoch y");
+    cr_assert_eq(strncmp(c->last_id, "next.", 5), 0);
+    world_end(w);
+    client_destroy(c);
+}
