@@ -40,6 +40,14 @@ static tg_str bytes_of(const struct tg_frame *f, bool is_ready)
     return is_ready ? tg_frame_ready_sse(f) : tg_frame_sse(f);
 }
 
+static void take_time(tg_usec time)
+{
+    tg_usec until = tg_clock_mono_us() + time;
+
+    while (tg_clock_mono_us() < until) {
+    }
+}
+
 static enum tg_rc on_writev(void *arg, const struct iovec *iov, int n, size_t *ret_n)
 {
     struct client *c = arg;
@@ -48,6 +56,11 @@ static enum tg_rc on_writev(void *arg, const struct iovec *iov, int n, size_t *r
 
     cr_assert(!c->is_ended, "written to after its end");
     c->n_writes++;
+    take_time(c->takes);
+    if (c->closes != NULL) {
+        tg_stream_close(c->closes->stream);
+        c->closes = NULL;
+    }
     if (c->closes_on_write) {
         tg_stream_close(c->stream);
     }

@@ -44,9 +44,11 @@ struct client {
     struct tg_stream *stream;
     struct tg_buf out;
     /* its socket */
-    size_t chunk;     /* a write takes at most so many bytes; WRITES_ALL */
-    size_t room;      /* bytes until EAGAIN */
-    enum tg_rc error; /* what the next write fails with */
+    size_t chunk;          /* a write takes at most so many bytes; WRITES_ALL */
+    size_t room;           /* bytes until EAGAIN */
+    enum tg_rc error;      /* what the next write fails with */
+    tg_usec takes;         /* what a write costs */
+    struct client *closes; /* another one, inside the next write */
     bool closes_on_start, closes_on_write, closes_on_end;
     unsigned n_writes;
     /* what it was told */

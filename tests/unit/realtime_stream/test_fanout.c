@@ -54,36 +54,88 @@ Test(fanout, asks_the_hub_once_for_a_covered_topic)
     client_destroy(b);
 }
 
+enum { N_READERS = 96 };
+
+/* Sixteen writes are more than a slice. */
+static void open_slow_readers(struct world *w, struct client *c[static N_READERS])
+{
+    for (int i = 0; i < N_READERS; i++) {
+        c[i] = live_client(w, "a");
+        c[i]->takes = 100;
+    }
+    settle(w);
+}
+
+static void destroy_readers(struct client *c[static N_READERS])
+{
+    for (int i = 0; i < N_READERS; i++) {
+        client_destroy(c[i]);
+    }
+}
+
 Test(fanout, walks_many_readers_in_slices)
 {
-    enum { N = 2000 };
     struct world *w = world_create();
-    struct client *first = NULL;
-    static struct client *c[N];
+    struct client *c[N_READERS];
     uint64_t slices = 0;
 
     world_start(w);
-    first = live_client(w, "a");
-    for (int i = 0; i < N; i++) {
-        c[i] = client_create(w);
-        cr_assert_eq(client_open(c[i], "a", NULL), TG_OK);
-    }
-    for (int i = 0; i < N; i++) {
-        wait_started(c[i]);
-    }
+    open_slow_readers(w, c);
     slices = tg_count_get(&w->counts->slices);
     (void)publish(w, 'a', "1");
-    (void)publish(w, 'a', "2");
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N_READERS; i++) {
+        wait_words(c[i], "1");
+        cr_assert_eq(c[i]->n_writes, 1);
+    }
+    cr_assert_geq(tg_count_get(&w->counts->slices) - slices, N_READERS / 16);
+    world_end(w);
+    destroy_readers(c);
+}
+
+Test(fanout, walks_again_for_what_comes_during_a_walk)
+{
+    struct world *w = world_create();
+    struct client *c[N_READERS];
+    struct tg_pos pos[2];
+
+    world_start(w);
+    open_slow_readers(w, c);
+    pos[0] = append(w, 'a', "1");
+    pos[1] = append(w, 'a', "2");
+    w->last = pos[0];
+    hand(w, 'a', pos[0], "1");
+    deliver(w);
+    w->last = pos[1];
+    hand(w, 'a', pos[1], "2");
+    deliver(w); /* one mail behind the other: the first walk is not over */
+    for (int i = 0; i < N_READERS; i++) {
         wait_words(c[i], "1 2");
     }
-    wait_words(first, "1 2");
-    cr_assert_gt(tg_count_get(&w->counts->slices), slices + 1);
+    cr_assert_eq(c[0]->n_writes, 2);
+    cr_assert_eq(c[N_READERS - 1]->n_writes, 1);
     world_end(w);
-    for (int i = 0; i < N; i++) {
-        client_destroy(c[i]);
+    destroy_readers(c);
+}
+
+/* The sixteenth closes the next one, where the slice ends: it is freed before the walk goes on. */
+Test(fanout, walks_on_behind_a_reader_that_left_between_slices)
+{
+    struct world *w = world_create();
+    struct client *c[N_READERS];
+
+    world_start(w);
+    open_slow_readers(w, c);
+    c[15]->closes = c[16];
+    (void)publish(w, 'a', "1");
+    for (int i = 0; i < N_READERS; i++) {
+        if (i != 16) {
+            wait_words(c[i], "1");
+        }
     }
-    client_destroy(first);
+    cr_assert_str_eq(client_words(c[16]), "");
+    cr_assert_eq(tg_count_get(&w->counts->streams), N_READERS - 1);
+    world_end(w);
+    destroy_readers(c);
 }
 
 static bool has_unsubscribed(void *arg)
@@ -261,4 +313,45 @@ Test(fanout, drops_what_is_delivered_for_a_topic_that_left)
     cr_assert_eq(tg_count_get(&w->counts->frames), 0);
     world_end(w);
     client_destroy(a);
+}
+
+Test(fanout, ends_what_is_left_when_it_stops)
+{
+    struct world *w = world_create();
+    struct client *live = NULL;
+    struct client *waiting = NULL;
+
+    world_start(w);
+    live = live_client(w, "a");
+    waiting = client_create(w);
+    cr_assert_eq(client_open(waiting, "b", NULL), TG_OK);
+    world_end(w);
+    cr_assert_str_eq(live->why, "stop");
+    cr_assert_str_eq(client_words(live), "bye:stop");
+    cr_assert(waiting->is_refused);
+    client_destroy(live);
+    client_destroy(waiting);
+}
+
+Test(fanout, keeps_a_topic_that_is_read_again_within_the_linger)
+{
+    struct world *w = world_create();
+    struct client *a = NULL;
+    struct client *again = NULL;
+
+    w->opts.heartbeat = TG_MS(60);
+    world_start(w);
+    a = live_client(w, "a");
+    tg_stream_close(a->stream);
+    settle(w);
+    again = client_create(w);
+    cr_assert_eq(client_open(again, "a", NULL), TG_OK);
+    wait_started(again); /* at once: the hub need not say anything */
+    cr_assert_eq(w->n_subscribes, 1);
+    (void)publish(w, 'a', "1");
+    wait_words(again, "1");
+    cr_assert_eq(w->n_unsubscribes, 0);
+    world_end(w);
+    client_destroy(a);
+    client_destroy(again);
 }

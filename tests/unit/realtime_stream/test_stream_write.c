@@ -227,3 +227,26 @@ Test(stream_write, more_than_one_writes_worth_is_sent_in_many)
     world_end(w);
     client_destroy(c);
 }
+
+Test(stream_write, a_blocked_stream_keeps_a_bounded_number_of_controls)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+    size_t n = 0;
+
+    world_start(w);
+    c = live_client(w, "a");
+    c->room = 0;
+    for (int i = 0; i < 100; i++) {
+        tell(w, 'a', TG_TOPIC_JOINING);
+        tell(w, 'a', TG_TOPIC_READY);
+    }
+    settle(w);
+    client_reads(c);
+    for (const char *at = client_words(c); at != NULL && *at != '\0'; at = strchr(at + 1, ' ')) {
+        n++;
+    }
+    cr_assert_eq(n, 16);
+    world_end(w);
+    client_destroy(c);
+}
