@@ -65,6 +65,9 @@ struct tg_worker {
     uint64_t next_request;  /* of request ids */
     char id_prefix[20];     /* of request ids: tells process and worker */
     struct tg_worker_counts counts;
+    /* Here, because the operator's port reads them until the last worker has ended. */
+    struct tg_http_counts http_counts;
+    struct tg_upstream_counts upstream_counts;
 };
 
 #endif

@@ -121,6 +121,7 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     struct tg_server_worker *s = TG_NEW(struct tg_server_worker);
     struct tg_worker *w = &s->w;
     struct tg_http_opts http = opts->http;
+    struct tg_upstream_opts upstream = opts->upstream;
     enum tg_rc rc = TG_OK;
 
     w->index = opts->index;
@@ -136,13 +137,15 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     http.is_trusted = is_trusted;
     s->trust = opts->trust;
     http.arg = w;
+    http.counts = &w->http_counts;
+    upstream.counts = &w->upstream_counts;
     rc = tg_loop_create(s->name, MAX_MAILS, &w->loop);
     if (rc == TG_OK) {
         tg_loop_set_owner(w->loop, w);
         rc = tg_http_server_create(w->loop, &http, &w->http);
     }
     if (rc == TG_OK) {
-        rc = tg_upstream_create(w->loop, &opts->upstream, &w->upstream);
+        rc = tg_upstream_create(w->loop, &upstream, &w->upstream);
     }
     if (rc == TG_OK) {
         rc = tg_fanout_create(w->loop, &opts->fanout, &w->fanout);

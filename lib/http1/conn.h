@@ -72,6 +72,9 @@ struct tg_http_opts {
      * `head` is NULL when it could not be read. */
     void (*on_refuse)(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg);
     void *arg;
+    /* [borrowed] as long as the server lives; NULL: its own. For who reads them longer than that.
+     */
+    struct tg_http_counts *counts;
 };
 
 /* Counters, written by the server's loop. */

@@ -77,7 +77,8 @@ struct tg_http_server {
     unsigned magic;
     struct tg_loop *loop;
     struct tg_http_opts opts;
-    struct tg_http_counts counts;
+    struct tg_http_counts *counts; /* own_counts unless the options say otherwise */
+    struct tg_http_counts own_counts;
     struct tg_watch listener;
     struct tg_timer accept_again;
     struct tg_list conns;

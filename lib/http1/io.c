@@ -68,7 +68,7 @@ enum tg_rc tg_conn_fill(struct tg_conn *c, size_t max)
     }
     c->in.n += (size_t)n;
     c->moved = true;
-    tg_count_add(&s->counts.bytes_in, (uint64_t)n);
+    tg_count_add(&s->counts->bytes_in, (uint64_t)n);
     return TG_OK;
 }
 
@@ -86,7 +86,7 @@ static enum tg_rc send_once(struct tg_conn *c, struct iovec *iov, size_t n_iov, 
     }
     *ret_n = (size_t)n;
     c->moved = true;
-    tg_count_add(&c->server->counts.bytes_out, (uint64_t)n);
+    tg_count_add(&c->server->counts->bytes_out, (uint64_t)n);
     return TG_OK;
 }
 

@@ -66,7 +66,7 @@ enum tg_rc tg_conn_raw_write(struct tg_conn *c, const struct iovec *iov, int n_i
     if (n == -1) {
         return errno == EAGAIN ? TG_EAGAIN : TG_ECLOSED;
     }
-    tg_count_add(&c->server->counts.bytes_out, (uint64_t)n);
+    tg_count_add(&c->server->counts->bytes_out, (uint64_t)n);
     *ret_n = (size_t)n;
     return TG_OK;
 }
@@ -85,7 +85,7 @@ enum tg_rc tg_conn_raw_read(struct tg_conn *c, char *p, size_t n, size_t *ret_n)
     if (got == 0) {
         return TG_EEOF;
     }
-    tg_count_add(&c->server->counts.bytes_in, (uint64_t)got);
+    tg_count_add(&c->server->counts->bytes_in, (uint64_t)got);
     *ret_n = (size_t)got;
     return TG_OK;
 }

@@ -64,9 +64,9 @@ static void take(struct tg_http_server *s, int fd, const struct sockaddr_storage
     bool is_over = s->n_open >= max;
     struct tg_conn *c = NULL;
 
-    tg_count_add(&s->counts.accepted, 1);
+    tg_count_add(&s->counts->accepted, 1);
     if (is_over) {
-        tg_count_add(&s->counts.refused_full, 1);
+        tg_count_add(&s->counts->refused_full, 1);
     }
     if (s->n_open < max + TG_MAX(max / 8, (size_t)MIN_REFUSALS)) {
         c = tg_conn_create(s, fd, peer);
@@ -77,7 +77,7 @@ static void take(struct tg_http_server *s, int fd, const struct sockaddr_storage
     }
     tg_list_append(&s->conns, &c->node);
     s->n_open++;
-    tg_count_set(&s->counts.open, s->n_open);
+    tg_count_set(&s->counts->open, s->n_open);
     if (is_over) {
         c->is_over = true;
         c->first_byte = tg_loop_now(s->loop);
@@ -106,7 +106,7 @@ static bool turn_away(struct tg_http_server *s)
         (void)send(fd, text.p, text.n, MSG_NOSIGNAL);
         (void)shutdown(fd, SHUT_WR);
         (void)close(fd);
-        tg_count_add(&s->counts.refused_full, 1);
+        tg_count_add(&s->counts->refused_full, 1);
     }
     give_reserve_back(s);
     return fd != -1;
@@ -201,7 +201,7 @@ void tg_http_server_forget(struct tg_http_server *s, struct tg_conn *c)
 {
     tg_list_remove(&c->node);
     s->n_open--;
-    tg_count_set(&s->counts.open, s->n_open);
+    tg_count_set(&s->counts->open, s->n_open);
 }
 
 /* ---- life ---- */
@@ -216,6 +216,7 @@ enum tg_rc tg_http_server_create(struct tg_loop *l, const struct tg_http_opts *o
     s->magic = SERVER_MAGIC;
     s->loop = l;
     s->opts = *opts;
+    s->counts = opts->counts != NULL ? opts->counts : &s->own_counts;
     s->listener.fd = -1;
     s->reserve_fd = -1;
     tg_list_init(&s->conns);
@@ -305,7 +306,7 @@ void tg_http_server_destroy(struct tg_http_server *s)
 
 const struct tg_http_counts *tg_http_server_counts(const struct tg_http_server *s)
 {
-    return &s->counts;
+    return s->counts;
 }
 
 size_t tg_http_server_open(const struct tg_http_server *s)

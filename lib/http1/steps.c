@@ -167,7 +167,7 @@ void tg_conn_refuse(struct tg_conn *c, enum tg_rc rc, const struct tg_head *head
     x->paused = true;
     x->req.head.keep_alive = false;
     x->req.head.minor = 1;
-    tg_count_add(rc == TG_ETIMEDOUT ? &s->counts.timeouts : &s->counts.bad_requests, 1);
+    tg_count_add(rc == TG_ETIMEDOUT ? &s->counts->timeouts : &s->counts->bad_requests, 1);
     if (s->opts.on_refuse != NULL) {
         s->opts.on_refuse(c, rc, head, s->opts.arg);
     }
@@ -186,7 +186,7 @@ static void start_request(struct tg_conn *c, const struct tg_head *head)
     tg_body_init(x, s->opts.head.body_bytes);
     c->resume = 0;
     s->budget -= s->budget != 0 ? 1U : 0U;
-    tg_count_add(&s->counts.requests, 1);
+    tg_count_add(&s->counts->requests, 1);
     s->opts.on_request(c, &x->req, s->opts.arg);
     TG_ASSERT(c->state != TG_CONN_REQUEST || x->h != NULL || x->ended || x->failed != TG_OK);
 }

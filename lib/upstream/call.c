@@ -34,7 +34,7 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
             !tg_retry_spend(&call->up->budget)) {
             return CURL_PREREQFUNC_ABORT;
         }
-        tg_count_add(&call->up->counts.retried, 1);
+        tg_count_add(&call->up->counts->retried, 1);
         call->may_retry = false; /* that was the second try */
     }
     call->state = TG_CALL_SENDING;
@@ -81,7 +81,7 @@ static size_t on_read(char *out, size_t size, size_t n, void *arg)
     memcpy(out, call->body.p + call->body_at, take);
     call->body_at += take;
     moved(call);
-    tg_count_add(&call->up->counts.bytes_out, take);
+    tg_count_add(&call->up->counts->bytes_out, take);
     if (call->body_at == call->body.n) {
         tg_buf_clear(&call->body);
         call->body_at = 0;
@@ -198,7 +198,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
         return 0;
     }
     moved(call);
-    tg_count_add(&call->up->counts.bytes_in, line.n);
+    tg_count_add(&call->up->counts->bytes_in, line.n);
     if (call->has_head) {
         return line.n; /* trailers are hop by hop */
     }
@@ -235,7 +235,7 @@ static size_t on_write(char *p, size_t size, size_t n, void *arg)
     }
     moved(call);
     call->received += (int64_t)bytes.n;
-    tg_count_add(&call->up->counts.bytes_in, bytes.n);
+    tg_count_add(&call->up->counts->bytes_in, bytes.n);
     call->h->on_body(call, bytes, call->ctx);
     end_when_answered(call);
     return bytes.n;

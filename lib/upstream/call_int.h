@@ -41,7 +41,8 @@ struct tg_upstream {
     struct tg_multi tunnel_multi;
     struct tg_list tunnels;
     size_t n_tunnels;
-    struct tg_upstream_counts counts;
+    struct tg_upstream_counts *counts; /* own_counts unless the options say otherwise */
+    struct tg_upstream_counts own_counts;
     struct tg_list calls;  /* running */
     struct tg_list pool;   /* idle calls with their handles */
     struct tg_list kicked; /* something is to be done before libcurl is entered */

@@ -180,7 +180,7 @@ static void report_breaker(struct tg_call *call, enum tg_rc rc)
 
 static void count_end(struct tg_call *call, enum tg_rc rc)
 {
-    struct tg_upstream_counts *counts = &call->up->counts;
+    struct tg_upstream_counts *counts = call->up->counts;
 
     tg_count_sub(&counts->open_calls, 1);
     if (rc == TG_OK || rc == TG_ECANCELED) {
@@ -231,7 +231,7 @@ static void try_again(struct tg_call *call)
 {
     struct tg_upstream *up = call->up;
 
-    tg_count_add(&up->counts.retried, 1);
+    tg_count_add(&up->counts->retried, 1);
     call->may_retry = false;
     call->is_retry = true;
     call->state = TG_CALL_WAITING;
@@ -254,7 +254,7 @@ static void on_curl_done(CURL *easy, CURLcode result, void *arg)
     call = (struct tg_call *)(void *)private;
     TG_CHECK(call, TG_CALL_MAGIC);
     (void)curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &n_connects);
-    tg_count_add(n_connects > 0 ? &up->counts.connects : &up->counts.reused, 1);
+    tg_count_add(n_connects > 0 ? &up->counts->connects : &up->counts->reused, 1);
     rc = tg_rc_from_curl(result, call->sent_any);
     /* Timeouts behind the connect are ours, not libcurl's. */
     if ((rc == TG_OK && !call->has_head) || (rc == TG_EGATEWAYTIME && call->sent_any)) {
@@ -391,7 +391,7 @@ enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_reques
     }
     service = get_service(up, req->service);
     if (service != NULL && !tg_breaker_pass(&service->breaker, tg_loop_now(up->loop))) {
-        tg_count_add(&up->counts.breaker_open, 1);
+        tg_count_add(&up->counts->breaker_open, 1);
         give_back(call);
         return TG_EOPEN;
     }
@@ -403,8 +403,8 @@ enum tg_rc tg_upstream_start(struct tg_upstream *up, const struct tg_call_reques
     call->moved = tg_loop_now(up->loop);
     call->wants_add = true;
     tg_retry_earn(&up->budget);
-    tg_count_add(&up->counts.calls, 1);
-    tg_count_add(&up->counts.open_calls, 1);
+    tg_count_add(&up->counts->calls, 1);
+    tg_count_add(&up->counts->open_calls, 1);
     tg_list_append(&up->calls, &call->node);
     up->n_calls++;
     tg_loop_timer_start(up->loop, &call->timer, look_again(call));
@@ -505,6 +505,7 @@ enum tg_rc tg_upstream_create(struct tg_loop *l, const struct tg_upstream_opts *
     up->magic = TG_UPSTREAM_MAGIC;
     up->loop = l;
     up->opts = *opts;
+    up->counts = opts->counts != NULL ? opts->counts : &up->own_counts;
     up->url = tg_calloc(1, n_url);
     (void)snprintf(up->url, n_url, "%s/", opts->origin);
     up->authority = tg_strdup(authority + strlen("://"));
@@ -568,5 +569,5 @@ void tg_upstream_destroy(struct tg_upstream *up)
 
 const struct tg_upstream_counts *tg_upstream_counts(const struct tg_upstream *up)
 {
-    return &up->counts;
+    return up->counts;
 }

@@ -33,6 +33,8 @@ struct tg_upstream_opts {
     unsigned retry_percent;    /* retries per hundred calls; 0: none (retry.h) */
     unsigned breaker_failures; /* in a row, per service; 0: no breaker (breaker.h) */
     tg_usec breaker_open;
+    /* [borrowed] as long as it lives; NULL: its own. For who reads them longer than that. */
+    struct tg_upstream_counts *counts;
 };
 
 /* What a call tells its owner. Never from inside tg_upstream_start() or a tg_call_ function. */

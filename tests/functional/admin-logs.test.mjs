@@ -287,6 +287,10 @@ describe('SIGTERM', () => {
       socket.destroy();
       return event === 'error';
     }, 'a refused connection');
+    // One worker has ended by now, the other has not: its counters are still there to be read.
+    await own.log.take((line) => line.event === 'drained');
+    assert.ok((await own.metric('tidegate_requests_total')) >= 2);
+    assert.ok((await own.metric('tidegate_upstream_calls_total')) >= 1);
     own.signal('SIGTERM');
     own.signal('SIGINT');
     await slow.release();
