@@ -155,7 +155,8 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
         rc = TG_EUPSTREAM;
     }
     if (rc == TG_OK) {
-        rc = tg_keys_renew(j->w->keys, body, &keys);
+        /* To lib/auth an empty text means a project without public keys. */
+        rc = body.n == 0 ? TG_EBADJSON : tg_keys_renew(j->w->keys, body, &keys);
     }
     if (rc != TG_OK) {
         tg_count_add(&j->w->counts.jwks_failures, 1);
