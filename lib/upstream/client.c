@@ -301,10 +301,11 @@ static tg_usec look_again(const struct tg_call *call)
 static void on_deadline(struct tg_timer *t)
 {
     struct tg_call *call = TG_CONTAINER_OF(t, struct tg_call, timer);
-    tg_usec now = tg_loop_now(call->up->loop);
+    tg_usec now = 0;
     tg_usec due = 0;
 
     TG_CHECK(call, TG_CALL_MAGIC);
+    now = tg_loop_now(call->up->loop);
     if (call->wants_add) {
         call->moved = now;
         tg_call_kick(call);
