@@ -1,0 +1,601 @@
+/* world.c - loop, clock, store, link and workers of a hub under test. */
+#include "realtime_hub/world.h"
+
+#include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct world world;
+
+struct tg_fanout {
+    unsigned worker;
+};
+static struct tg_fanout workers[N_WORKERS] = {{0}, {1}};
+
+static void note(char *log, size_t size, const char *format, ...) TG_PRINTF(3, 4);
+
+static void note(char *log, size_t size, const char *format, ...)
+{
+    size_t n = strlen(log);
+    va_list args;
+
+    va_start(args, format);
+    n += (size_t)vsnprintf(log + n, size - n, format, args);
+    va_end(args);
+    cr_assert_lt(n, size);
+}
+
+#define TELL(...) note(world.told, sizeof(world.told), __VA_ARGS__)
+#define ORDER(...) note(world.link_told, sizeof(world.link_told), __VA_ARGS__)
+
+/* ---- the clock and the loop ---- */
+
+tg_usec tg_clock_mono_us(void)
+{
+    return world.now;
+}
+
+tg_usec tg_clock_wall_us(void)
+{
+    return world.now;
+}
+
+enum tg_rc tg_loop_create(const char *name, size_t max_mails, struct tg_loop **ret_loop)
+{
+    (void)name;
+    *ret_loop = (struct tg_loop *)(void *)&world;
+    tg_wheel_init(&world.wheel, world.now);
+    return tg_mailbox_create(max_mails, &world.mailbox);
+}
+
+void tg_loop_set_owner(struct tg_loop *l, void *owner)
+{
+    (void)l;
+    world.owner = owner;
+}
+
+void tg_loop_run(struct tg_loop *l)
+{
+    (void)l; /* the test turns it */
+}
+
+void tg_loop_stop(struct tg_loop *l)
+{
+    (void)l;
+}
+
+void tg_loop_destroy(struct tg_loop *l)
+{
+    if (l != NULL) {
+        tg_mailbox_destroy(world.mailbox);
+    }
+}
+
+tg_usec tg_loop_now(const struct tg_loop *l)
+{
+    (void)l;
+    return world.now;
+}
+
+enum tg_rc tg_loop_post(struct tg_loop *l, struct tg_mail *mail)
+{
+    (void)l;
+    return tg_mailbox_post(world.mailbox, mail);
+}
+
+void tg_loop_close_mail(struct tg_loop *l)
+{
+    (void)l;
+    tg_mailbox_close(world.mailbox);
+}
+
+void tg_loop_timer_start(struct tg_loop *l, struct tg_timer *t, tg_usec after)
+{
+    (void)l;
+    tg_wheel_start(&world.wheel, t, world.now + after);
+}
+
+void tg_loop_timer_stop(struct tg_loop *l, struct tg_timer *t)
+{
+    (void)l;
+    tg_wheel_stop(&world.wheel, t);
+}
+
+/* ---- the store ---- */
+
+static struct tg_memtime time_now(void)
+{
+    return (struct tg_memtime){.wall_ms = world.now / 1000, .mono = world.now};
+}
+
+void tg_epoch_make(struct tg_epoch *ret_epoch)
+{
+    static unsigned n_logs;
+
+    (void)snprintf(ret_epoch->text, sizeof(ret_epoch->text), "log%u", ++n_logs);
+}
+
+static void make_log(void)
+{
+    const struct tg_store_opts opts = {.retain_for = TG_SEC(3600),
+                                       .retain_events = 1000,
+                                       .log_events = 1000,
+                                       .max_event_bytes = 65536,
+                                       .max_bytes = 1 << 20};
+
+    tg_memlog_destroy(world.log);
+    world.log = tg_memlog_create(&opts, time_now());
+}
+
+enum tg_rc tg_store_group_serve(struct tg_store_group *g, struct tg_loop *l)
+{
+    (void)g;
+    (void)l;
+    return TG_OK;
+}
+
+void tg_store_group_unserve(struct tg_store_group *g)
+{
+    (void)g;
+}
+
+enum tg_rc tg_store_open(struct tg_store_group *g, struct tg_loop *l,
+                         const struct tg_store_event_handler *h, struct tg_store **ret_store)
+{
+    (void)g;
+    (void)l;
+    world.store = *h;
+    *ret_store = NULL;
+    return TG_OK;
+}
+
+static void answer(struct op *op, enum tg_rc forced)
+{
+    struct tg_pos pos = {0};
+    uint64_t fence = 0;
+    tg_str holder = TG_STR_NONE;
+    enum tg_rc rc = forced;
+
+    if (rc == TG_OK && op->append != NULL) {
+        rc = tg_memlog_append(world.log, &op->ask, time_now(), &pos);
+    } else if (rc == TG_OK) {
+        rc = tg_memlog_lease(world.log, &op->ask, TG_STR("us"), time_now(), &fence, &holder);
+    }
+    if (op->append != NULL) {
+        op->append(rc, pos, op->arg);
+    } else if (op->lease != NULL) {
+        op->lease(rc, fence, holder, op->arg);
+    } else {
+        op->plain(rc, op->arg);
+    }
+    free(op->feed);
+    free(op->topic);
+    free(op->payload);
+}
+
+/* Answers what is under way now. */
+static bool answer_all(enum tg_rc forced)
+{
+    struct op ops[MAX_OPS];
+    unsigned n = world.n_ops;
+
+    memcpy(ops, world.ops, n * sizeof(ops[0]));
+    world.n_ops = 0;
+    for (unsigned i = 0; i < n; i++) {
+        answer(&ops[i], forced);
+    }
+    return n > 0;
+}
+
+void tg_store_close(struct tg_store *s)
+{
+    (void)s;
+    (void)answer_all(TG_ECANCELED);
+    world.tail = NULL;
+}
+
+static char *keep(tg_str *text)
+{
+    char *copy = text->n == 0 ? NULL : tg_str_dup(*text);
+
+    *text = tg_str_of(copy);
+    return copy;
+}
+
+static enum tg_rc begin(struct op op)
+{
+    if (!world.is_up || world.refuse_rc != TG_OK) {
+        return world.is_up ? world.refuse_rc : TG_ESTORE;
+    }
+    cr_assert_lt(world.n_ops, MAX_OPS);
+    op.feed = keep(&op.ask.feed);
+    op.topic = keep(&op.ask.topic);
+    op.payload = keep(&op.ask.payload);
+    world.ops[world.n_ops++] = op;
+    return TG_OK;
+}
+
+enum tg_rc tg_store_lease_take(struct tg_store *s, tg_str feed, tg_usec ttl, tg_lease_fn *done,
+                               void *arg)
+{
+    (void)s;
+    return begin((struct op){
+        .ask = {.verb = TG_VERB_TAKE, .feed = feed, .ttl = ttl}, .lease = done, .arg = arg});
+}
+
+enum tg_rc tg_store_lease_renew(struct tg_store *s, tg_str feed, uint64_t fence, tg_usec ttl,
+                                tg_done_fn *done, void *arg)
+{
+    (void)s;
+    return begin(
+        (struct op){.ask = {.verb = TG_VERB_RENEW, .feed = feed, .fence = fence, .ttl = ttl},
+                    .plain = done,
+                    .arg = arg});
+}
+
+enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fence, tg_done_fn *done,
+                                  void *arg)
+{
+    (void)s;
+    return begin((struct op){
+        .ask = {.verb = TG_VERB_RELEASE, .feed = feed, .fence = fence}, .plain = done, .arg = arg});
+}
+
+static enum tg_rc begin_write(enum tg_verb verb, const struct tg_write *w, tg_append_fn *done,
+                              void *arg)
+{
+    return begin((struct op){.ask = {.verb = verb,
+                                     .epoch = *w->epoch,
+                                     .feed = w->feed,
+                                     .fence = w->fence,
+                                     .topic = w->topic,
+                                     .payload = w->payload},
+                             .append = done,
+                             .arg = arg});
+}
+
+enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
+                           void *arg)
+{
+    (void)s;
+    return begin_write(TG_VERB_APPEND, w, done, arg);
+}
+
+enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done, void *arg)
+{
+    (void)s;
+    return begin_write(TG_VERB_GAP, w, done, arg);
+}
+
+enum tg_rc tg_store_tail(struct tg_store *s, struct tg_pos after, tg_tail_fn *on_batch, void *arg)
+{
+    (void)s;
+    world.tail = on_batch;
+    world.tail_arg = arg;
+    world.tail_at = after;
+    return TG_OK;
+}
+
+static bool tail(void)
+{
+    struct tg_memblob *blobs[MAX_OPS];
+    struct tg_entry entries[MAX_OPS];
+    bool is_cut = false;
+    size_t n = 0;
+
+    if (world.tail == NULL || tg_pos_cmp(world.tail_at, tg_memlog_last(world.log)) >= 0) {
+        return false;
+    }
+    n = tg_memlog_read(world.log, world.tail_at, MAX_OPS, blobs, &is_cut);
+    for (size_t i = 0; i < n; i++) {
+        entries[i] = blobs[i]->entry;
+    }
+    world.tail_at = n == 0 ? tg_memlog_last(world.log) : entries[n - 1].pos;
+    world.tail(entries, n, world.tail_at, is_cut, world.tail_arg);
+    for (size_t i = 0; i < n; i++) {
+        tg_memblob_unref(blobs[i]);
+    }
+    return true;
+}
+
+void store_down(void)
+{
+    world.is_up = false;
+    world.tail = NULL;
+    (void)answer_all(TG_ESTORE);
+    world.store.on_state(TG_STORE_DOWN, tg_memlog_epoch(world.log), tg_memlog_last(world.log),
+                         false, world.store.arg);
+    turn();
+}
+
+void store_up(bool is_other)
+{
+    if (is_other) {
+        make_log();
+    }
+    world.is_up = true;
+    world.store.on_state(TG_STORE_UP, tg_memlog_epoch(world.log), tg_memlog_last(world.log), false,
+                         world.store.arg);
+    turn();
+}
+
+static void other_asks(enum tg_verb verb, const char *feed)
+{
+    static uint64_t fence;
+    const struct tg_ask ask = {
+        .verb = verb, .feed = tg_str_of(feed), .fence = fence, .ttl = TG_SEC(3600)};
+    tg_str holder = TG_STR_NONE;
+    uint64_t given = 0;
+
+    cr_assert_eq(tg_memlog_lease(world.log, &ask, TG_STR("them"), time_now(), &given, &holder),
+                 TG_OK);
+    fence = given;
+}
+
+void other_takes(const char *feed)
+{
+    other_asks(TG_VERB_TAKE, feed);
+}
+
+void other_drops(const char *feed)
+{
+    other_asks(TG_VERB_RELEASE, feed);
+}
+
+/* ---- the link ---- */
+
+enum tg_rc tg_link_create(const struct tg_link_opts *opts, const struct tg_link_handler *h,
+                          void *arg, struct tg_link **ret_link)
+{
+    (void)opts;
+    world.link = *h;
+    world.link_arg = arg;
+    *ret_link = NULL;
+    return TG_OK;
+}
+
+enum tg_rc tg_link_start(struct tg_link *l)
+{
+    (void)l;
+    return TG_OK;
+}
+
+void tg_link_stop(struct tg_link *l)
+{
+    (void)l;
+}
+
+void tg_link_destroy(struct tg_link *l)
+{
+    (void)l;
+}
+
+const struct tg_link_counts *tg_link_counts(const struct tg_link *l)
+{
+    static const struct tg_link_counts none;
+
+    (void)l;
+    return &none;
+}
+
+enum tg_rc tg_link_join(struct tg_link *l, uint64_t id, tg_str schema, tg_str table, tg_str filter,
+                        tg_str token)
+{
+    (void)l;
+    ORDER("join %u %.*s.%.*s%s%.*s %.*s\n", (unsigned)id, TG_STR_ARG(schema), TG_STR_ARG(table),
+          filter.n == 0 ? "" : ":", TG_STR_ARG(filter), TG_STR_ARG(token));
+    return TG_OK;
+}
+
+enum tg_rc tg_link_token(struct tg_link *l, uint64_t id, tg_str token)
+{
+    (void)l;
+    ORDER("token %u %.*s\n", (unsigned)id, TG_STR_ARG(token));
+    return TG_OK;
+}
+
+enum tg_rc tg_link_leave(struct tg_link *l, uint64_t id)
+{
+    (void)l;
+    ORDER("leave %u\n", (unsigned)id);
+    return TG_OK;
+}
+
+void link_up(uint64_t id)
+{
+    world.link.on_up(id, world.link_arg);
+    turn();
+}
+
+void link_down(uint64_t id, bool needs_token)
+{
+    world.link.on_down(id, "test", needs_token, world.link_arg);
+    turn();
+}
+
+void link_refuses(uint64_t id, const char *message)
+{
+    world.link.on_refused(id, tg_str_of(message), world.link_arg);
+    turn();
+}
+
+void link_changes(uint64_t id, int n)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof(text), "{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":%d}}}", n);
+    world.link.on_change(id, tg_str_of(text), world.link_arg);
+    turn();
+}
+
+/* ---- the workers ---- */
+
+struct tg_delivery *tg_delivery_create(struct tg_fanout *to, size_t n)
+{
+    struct tg_delivery *d = tg_calloc(1, sizeof(*d) + n * sizeof(d->items[0]));
+
+    d->to = to;
+    return d;
+}
+
+void tg_delivery_destroy(struct tg_delivery *d)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        tg_frame_unref(d->items[i].frame);
+    }
+    free(d);
+}
+
+/* An event is told by its record's number, a reset by its kind; each id is above the one before. */
+enum tg_rc tg_fanout_deliver(struct tg_delivery *d)
+{
+    struct tg_pos before = {0};
+
+    if (world.workers_are_full) {
+        return TG_EFULL;
+    }
+    if (d->is_cut) {
+        TELL("w%u cut\n", d->to->worker);
+    }
+    for (size_t i = 0; i < d->n; i++) {
+        struct tg_frame *f = d->items[i].frame;
+        tg_str json = tg_frame_json(f);
+        const char *n = memmem(json.p, json.n, "\"n\":", 4);
+
+        cr_assert_gt(tg_pos_cmp(tg_frame_pos(f), before), n == NULL ? -1 : 0, "ids ascend");
+        cr_assert_leq(tg_pos_cmp(tg_frame_pos(f), d->horizon), 0);
+        before = tg_frame_pos(f);
+        if (n != NULL) {
+            TELL("w%u t%u event %d\n", d->to->worker, (unsigned)d->items[i].topic,
+                 (int)strtol(n + 4, NULL, 10));
+        } else {
+            TELL("w%u t%u reset\n", d->to->worker, (unsigned)d->items[i].topic);
+        }
+    }
+    tg_delivery_destroy(d);
+    return TG_OK;
+}
+
+enum tg_rc tg_fanout_tell(struct tg_fanout *f, const struct tg_topic_news *news)
+{
+    static const char *const words[] = {"joining", "ready", "refused"};
+
+    if (world.workers_are_full) {
+        return TG_EFULL;
+    }
+    TELL("w%u t%u %s%s%s%s%.*s%s%s\n", f->worker, (unsigned)news->topic, words[news->state],
+         news->rc == TG_OK ? "" : " ", news->rc == TG_OK ? "" : tg_rc_name(news->rc),
+         news->message.n == 0 ? "" : " ", TG_STR_ARG(news->message), news->is_new ? " new" : "",
+         news->store_down ? " store-down" : "");
+    return TG_OK;
+}
+
+/* ---- what tests do ---- */
+
+void turn(void)
+{
+    bool is_busy = true;
+
+    while (is_busy) {
+        is_busy = tg_mailbox_drain(world.mailbox, world.owner) > 0;
+        is_busy = answer_all(world.answer_rc) || is_busy;
+        is_busy = tail() || is_busy;
+    }
+}
+
+void answer_first(enum tg_rc rc)
+{
+    struct op first = {0};
+
+    (void)tg_mailbox_drain(world.mailbox, world.owner);
+    cr_assert_gt(world.n_ops, 0);
+    first = world.ops[0];
+    memmove(&world.ops[0], &world.ops[1], --world.n_ops * sizeof(first));
+    answer(&first, rc);
+}
+
+/* In steps of the sweep. */
+void pass(tg_usec time)
+{
+    tg_usec end = world.now + time;
+
+    while (world.now < end) {
+        world.now = TG_MIN(end, world.now + TG_MS(250));
+        (void)tg_wheel_advance(&world.wheel, world.now);
+        turn();
+    }
+}
+
+void forget(void)
+{
+    world.told[0] = '\0';
+    world.link_told[0] = '\0';
+}
+
+void start(void)
+{
+    const struct tg_hub_opts opts = {
+        .n_workers = N_WORKERS, .max_feeds = 3, .feeds_per_user = 2, .lease = TG_SEC(30)};
+
+    memset(&world, 0, sizeof(world));
+    world.now = TG_SEC(1000000);
+    make_log();
+    cr_assert_eq(tg_hub_create(&opts, &world.hub), TG_OK);
+    for (unsigned i = 0; i < N_WORKERS; i++) {
+        tg_hub_attach(world.hub, i, &workers[i]);
+    }
+    cr_assert_eq(tg_hub_start(world.hub), TG_OK);
+    store_up(false);
+    forget();
+}
+
+void stop(void)
+{
+    world.workers_are_full = false;
+    tg_hub_stop(world.hub);
+    turn();
+    pass(TG_MS(100));
+    cr_assert_eq(tg_count_get(&tg_hub_counts(world.hub)->feeds), 0);
+    cr_assert_eq(tg_count_get(&tg_hub_counts(world.hub)->subscriptions), 0);
+    cr_assert_eq(world.hub->channels.n, 0, "a channel of a feed that is gone");
+    cr_assert_eq(world.hub->users.n, 0, "a user without feeds");
+    tg_hub_destroy(world.hub);
+    tg_memlog_destroy(world.log);
+}
+
+void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id, unsigned secs)
+{
+    struct tg_topic_name name = {0};
+    const char *why = NULL;
+    char token[32];
+    struct tg_subscription s = {.worker = worker, .topic = id, .name = &name};
+
+    (void)snprintf(token, sizeof(token), "jwt-%u", secs);
+    s.class_id = s.user_id = tg_str_of(user);
+    s.token = tg_str_of(token);
+    s.exp_sec = (int64_t)(world.now / TG_SEC(1)) + secs;
+    cr_assert_eq(tg_topic_parse(tg_str_of(topic), &name, &why), TG_OK);
+    cr_assert_eq(tg_hub_subscribe(world.hub, &s), TG_OK);
+    tg_topic_fini(&name);
+    turn();
+}
+
+void subscribe(const char *topic, tg_id id)
+{
+    subscribe_as("u", topic, 0, id, 3600);
+}
+
+void unsubscribe(const char *user, const char *topic, unsigned worker, tg_id id)
+{
+    cr_assert_eq(tg_hub_unsubscribe(world.hub, worker, id, tg_str_of(user), tg_str_of(topic)),
+                 TG_OK);
+    turn();
+}
+
+void bring_up(const char *topic, tg_id id)
+{
+    subscribe(topic, id);
+    link_up(world.hub->next_link_id);
+    forget();
+}

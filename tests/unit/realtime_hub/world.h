@@ -1,0 +1,78 @@
+/* world.h - the world of a hub under test: its loop is turned by hand, the clock too, the store
+ * is a real log (tg_memlog) whose answers wait for the turn, and link and workers are
+ * lists of what they were told. Stands in for those modules at link time. */
+#ifndef TG_TESTS_REALTIME_HUB_WORLD_H
+#define TG_TESTS_REALTIME_HUB_WORLD_H
+
+#include "realtime/hub_int.h"
+#include "store/memlog.h"
+
+enum { MAX_OPS = 64, N_WORKERS = 2 };
+
+struct op {
+    struct tg_ask ask;
+    char *feed;
+    char *topic;
+    char *payload;
+    tg_append_fn *append;
+    tg_lease_fn *lease;
+    tg_done_fn *plain;
+    void *arg;
+};
+
+struct world {
+    struct tg_hub *hub;
+    tg_usec now; /* both clocks */
+    struct tg_mailbox *mailbox;
+    struct tg_wheel wheel;
+    void *owner;
+    struct tg_link_handler link;
+    void *link_arg;
+    /* The store. */
+    struct tg_memlog *log;
+    struct tg_store_event_handler store;
+    tg_tail_fn *tail;
+    void *tail_arg;
+    struct tg_pos tail_at;
+    bool is_up;
+    enum tg_rc refuse_rc; /* the next operations are not started */
+    enum tg_rc answer_rc; /* they are answered so, without effect; TG_OK: as the log says */
+    struct op ops[MAX_OPS];
+    unsigned n_ops;
+    bool workers_are_full;
+    char link_told[8192]; /* orders to the link, one a line */
+    char told[8192];      /* news and frames to the workers, one a line */
+};
+extern struct world world;
+
+/* Two workers, two feeds a user, three in all, leases of 30 s. The store is up. */
+void start(void);
+void stop(void);
+void turn(void); /* mail, answers of the store, its tail: until all is quiet */
+void pass(tg_usec time);
+/* Takes the mail and answers what the store was asked first. */
+void answer_first(enum tg_rc rc);
+void forget(void);
+
+void store_down(void);
+void store_up(bool is_other);
+/* Another gateway takes or drops the lease of a feed. */
+void other_takes(const char *feed);
+void other_drops(const char *feed);
+
+/* A token `jwt-<secs>` that ends `secs` from now. The worker's number for the topic is `id`. */
+void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id, unsigned secs);
+void subscribe(const char *topic, tg_id id); /* user u, worker 0, an hour */
+void unsubscribe(const char *user, const char *topic, unsigned worker, tg_id id);
+/* Subscribed, joined as link id 1, ready. */
+void bring_up(const char *topic, tg_id id);
+
+void link_up(uint64_t id);
+void link_down(uint64_t id, bool needs_token);
+void link_refuses(uint64_t id, const char *message);
+void link_changes(uint64_t id, int n);
+
+#define cr_assert_told(expected) cr_assert_str_eq(world.told, expected)
+#define cr_assert_link(expected) cr_assert_str_eq(world.link_told, expected)
+
+#endif
