@@ -62,19 +62,25 @@ static void name_channel(uint64_t id, char *out, size_t n)
     (void)snprintf(out, n, "%llu", (unsigned long long)id);
 }
 
-static void leave(struct feed *f)
+static void forget_channel(struct feed *f)
 {
     char name[24];
 
-    if (f->link_id == 0) {
-        return;
-    }
     name_channel(f->link_id, name, sizeof(name));
     (void)tg_map_remove(&f->hub->channels, tg_str_of(name));
-    /* A full mailbox means a stuck link; the channel then ends with its token. */
-    (void)!tg_link_leave(f->hub->link, f->link_id);
     f->link_id = 0;
     f->is_up = false;
+}
+
+static void leave(struct feed *f)
+{
+    uint64_t id = f->link_id;
+
+    if (id != 0) {
+        forget_channel(f);
+        /* A full mailbox means a stuck link; the channel then ends with its token. */
+        (void)!tg_link_leave(f->hub->link, id);
+    }
 }
 
 static void join(struct feed *f)
@@ -310,8 +316,7 @@ void feed_on_refused(struct feed *f, tg_str message)
 {
     tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", logged_topic(f)),
            TG_KS("message", logged_message(f, message)));
-    f->link_id = 0;
-    f->is_up = false;
+    forget_channel(f);
     hub_tell_topics(f, TG_TOPIC_REFUSED, TG_EBADTOPIC, message);
     feed_close(f);
 }

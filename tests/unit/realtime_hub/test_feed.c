@@ -94,6 +94,18 @@ Test(feed, writes_a_gap_for_a_change_with_errors)
     cr_assert_eq(counted(&tg_hub_counts(world.hub)->appended), 0);
 }
 
+Test(feed, that_is_refused_says_why_and_is_closed)
+{
+    subscribe(A, 7);
+    forget();
+    link_refuses(1, "no such table");
+    cr_assert_told("w0 t7 refused TG_EBADTOPIC no such table\n");
+    cr_assert_eq(counted(&tg_hub_counts(world.hub)->feeds), 0);
+    cr_assert_eq(counted(&tg_hub_counts(world.hub)->topics), 0);
+    link_changes(1, 1);
+    cr_assert_told("w0 t7 refused TG_EBADTOPIC no such table\n");
+}
+
 /* ---- leases ---- */
 
 Test(feed, held_elsewhere_is_read_from_the_log_and_not_joined)
