@@ -165,8 +165,10 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
             hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
         }
         tg_loop_timer_start(f->hub->loop, &f->timer, REMOTE_RETRY);
+    } else {
+        /* If the store went down, feed_store_down() stops this and feed_store_up() begins anew. */
+        tg_loop_timer_start(f->hub->loop, &f->timer, REMOTE_RETRY);
     }
-    /* Other errors: the store went down; feed_store_up() begins anew. */
 }
 
 static void take_lease(struct feed *f)
@@ -440,7 +442,8 @@ void feed_offer_token(struct feed *f, tg_str token, int64_t exp_sec)
     } else if (f->state == FEED_IDLE) {
         take_lease(f);
     }
-    if (f->state != FEED_REMOTE) {
+    /* Before the lease is there the timer is for trying again; on_lease() watches the token. */
+    if (f->state == FEED_JOINING || f->state == FEED_LIVE) {
         watch_token(f);
     }
 }

@@ -161,6 +161,26 @@ Test(feed, renews_its_lease_for_as_long_as_it_lives)
     cr_assert_link("");
 }
 
+Test(feed, takes_its_lease_again_when_the_store_was_busy)
+{
+    world.refuse_rc = TG_EBUSY;
+    subscribe(A, 7);
+    world.refuse_rc = TG_OK;
+    cr_assert_link("");
+    pass(TG_SEC(3));
+    cr_assert_link("join 1 public.a jwt-3600\n");
+}
+
+Test(feed, takes_its_lease_again_after_an_answer_that_says_nothing)
+{
+    world.answer_rc = TG_ETIMEDOUT;
+    subscribe(A, 7);
+    world.answer_rc = TG_OK;
+    cr_assert_link("");
+    pass(TG_SEC(3));
+    cr_assert_link("join 1 public.a jwt-3600\n");
+}
+
 /* ---- the store ---- */
 
 Test(feed, waits_for_the_store_and_covers_anew_with_a_gap)
