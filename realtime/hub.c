@@ -258,10 +258,10 @@ static struct feed *idle_feed(struct tg_hub *h, const char *user_id)
 /* Room for one more feed of this user, by closing an idle one if need be. */
 static bool make_room(struct tg_hub *h, const char *user_id)
 {
-    const struct user *u = user_of(h, user_id);
+    const struct user *u = tg_map_find(&h->users, tg_str_of(user_id));
     struct feed *idle = NULL;
 
-    if (u->n_feeds >= h->opts.feeds_per_user) {
+    if (u != NULL && u->n_feeds >= h->opts.feeds_per_user) {
         idle = idle_feed(h, user_id);
     } else if (tg_count_get(&h->counts.feeds) >= h->opts.max_feeds) {
         idle = idle_feed(h, NULL);

@@ -158,6 +158,18 @@ Test(hub, closes_the_feed_that_was_idle_longest_for_a_users_next)
     cr_assert_eq(feeds(), 2);
 }
 
+Test(hub, refuses_more_feeds_than_allowed_in_all)
+{
+    bring_up(A, 1);
+    bring_up(B, 2);
+    subscribe_as("v", A, 0, 3, 3600);
+    forget();
+    subscribe_as("w", A, 0, 4, 3600);
+    cr_assert_told("w0 t4 refused TG_ERATE too many table topics at once\n");
+    cr_assert_eq(feeds(), 3);
+    cr_assert_eq(world.hub->users.n, 2, "nothing is kept of who was refused");
+}
+
 Test(hub, closes_the_idle_feed_of_another_user_when_all_are_taken)
 {
     bring_up(A, 1);
