@@ -36,6 +36,8 @@ static void tell(struct topic *t, unsigned worker, enum tg_topic_state state, en
     if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
         /* The worker is stuck: it will read pages when it comes back. */
         h->outboxes[worker].is_cut = true;
+        h->outboxes[worker].is_behind = true;
+        h->outboxes[worker].lost_news = true;
         tg_count_add(&h->counts.mail_full, 1);
     }
 }
@@ -54,6 +56,22 @@ void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, t
         for (unsigned w = 0; w < f->hub->opts.n_workers; w++) {
             if (t->interest[w] != 0) {
                 tell(t, w, state, rc, message, false);
+            }
+        }
+    }
+}
+
+static void tell_again(struct tg_hub *h, unsigned worker)
+{
+    h->outboxes[worker].lost_news = false;
+    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
+        struct feed *f = TG_CONTAINER_OF(n, struct feed, node);
+
+        for (struct tg_list *m = f->topics.next; m != &f->topics; m = m->next) {
+            struct topic *t = TG_CONTAINER_OF(m, struct topic, node);
+
+            if (t->interest[worker] != 0) {
+                tell(t, worker, feed_topic_state(f), TG_OK, TG_STR(""), false);
             }
         }
     }
@@ -558,6 +576,9 @@ static void on_sweep(struct tg_timer *t)
     }
     /* Horizons for workers that had no frames lately: ids of quiet topics do not grow old. */
     for (unsigned w = 0; w < h->opts.n_workers; w++) {
+        if (h->outboxes[w].lost_news) {
+            tell_again(h, w);
+        }
         if (h->outboxes[w].is_behind && (h->outboxes[w].n_topics > 0 || h->outboxes[w].is_cut)) {
             post_outbox(h, w);
         }

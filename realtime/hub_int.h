@@ -58,6 +58,7 @@ struct outbox {
     size_t cap;
     size_t n_topics; /* topics this worker is interested in */
     bool is_cut;     /* the delivery before could not be posted */
+    bool lost_news;  /* what was said of a topic did not fit: say it again */
     bool is_behind;  /* has not been told the present horizon */
 };
 

@@ -69,6 +69,17 @@ Test(hub, tells_a_cut_also_when_nothing_comes_any_more)
     cr_assert_told("w0 cut\n");
 }
 
+Test(hub, tells_the_state_of_topics_again_when_news_did_not_fit)
+{
+    bring_up(A, 7);
+    pass(TG_SEC(1));
+    world.workers_are_full = true;
+    link_down(1, false);
+    world.workers_are_full = false;
+    pass(TG_SEC(1));
+    cr_assert_told("w0 t7 joining\nw0 cut\n");
+}
+
 static void write_gap(const char *feed)
 {
     const struct tg_ask ask = {
