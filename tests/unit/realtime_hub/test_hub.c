@@ -46,6 +46,19 @@ Test(hub, keeps_the_topics_of_users_apart)
     cr_assert_told("w0 t7 event 1\nw0 t8 event 2\n");
 }
 
+Test(hub, keeps_the_topics_of_a_users_classes_apart)
+{
+    bring_up(A, 7);
+    world.class_id = "another";
+    subscribe(A, 8);
+    cr_assert_told("w0 t8 joining new\n");
+    cr_assert_link("join 2 public.a jwt-3600\n");
+    link_up(2);
+    forget();
+    link_changes(2, 2);
+    cr_assert_told("w0 t8 event 2\n");
+}
+
 Test(hub, tells_a_cut_when_a_worker_had_no_room)
 {
     bring_up(A, 7);

@@ -572,7 +572,8 @@ void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id
     struct tg_subscription s = {.worker = worker, .topic = id, .name = &name};
 
     (void)snprintf(token, sizeof(token), "jwt-%u", secs);
-    s.class_id = s.user_id = tg_str_of(user);
+    s.user_id = tg_str_of(user);
+    s.class_id = world.class_id == NULL ? s.user_id : tg_str_of(world.class_id);
     s.token = tg_str_of(token);
     s.exp_sec = (int64_t)(world.now / TG_SEC(1)) + secs;
     cr_assert_eq(tg_topic_parse(tg_str_of(topic), &name, &why), TG_OK);

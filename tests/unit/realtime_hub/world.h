@@ -40,6 +40,7 @@ struct world {
     struct op ops[MAX_OPS];
     unsigned n_ops;
     bool workers_are_full;
+    const char *class_id; /* of the next subscriptions; NULL: the user is the class */
     char link_told[8192]; /* orders to the link, one a line */
     char told[8192];      /* news and frames to the workers, one a line */
 };
