@@ -1,4 +1,6 @@
 // What the operator sees: health, metrics, status, logs without secrets, reload and drain.
+//
+// also under tsan: the operator's port reads what the workers write; reload and drain.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';

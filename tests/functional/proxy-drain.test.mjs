@@ -1,4 +1,6 @@
 // SIGTERM while a Realtime socket is open: the tunnel ends in time, upstream is told, nothing is cut.
+//
+// also under tsan: a worker, the hub and the operator's port end in order.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';

@@ -1,4 +1,6 @@
 // What becomes of tokens on proxied routes (DESIGN 5.1): each kind has one answer.
+//
+// also under tsan: fetched keys go from worker to worker.
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { describe, test } from 'node:test';

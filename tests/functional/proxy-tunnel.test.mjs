@@ -1,4 +1,6 @@
 // /realtime/v1/websocket as it is: the upgrade under the rules of other requests, then bytes.
+//
+// also under tsan: the upstream client and its resolver thread.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';

@@ -1,4 +1,6 @@
 // The event stream end to end: hello, live changes, digits, heartbeats, resuming.
+//
+// also under tsan: link, hub, store and workers pass events on.
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { useGateway, inFrontOf } from './lib/gateway.mjs';
