@@ -65,6 +65,18 @@ Test(feed, is_not_ready_when_it_went_down_before_its_gap_was_written)
     cr_assert_told("w0 t7 reset\nw0 t7 ready\nw0 t7 reset\n");
 }
 
+Test(feed, is_ready_behind_the_last_of_several_gaps)
+{
+    subscribe(A, 7);
+    forget();
+    world.link.on_up(1, world.link_arg);
+    world.link.on_up(1, world.link_arg);
+    answer_first(TG_OK);
+    cr_assert_told("");
+    turn();
+    cr_assert_told("w0 t7 ready\nw0 t7 reset\nw0 t7 reset\n");
+}
+
 Test(feed, tells_that_it_is_down_and_covers_anew_with_a_gap)
 {
     bring_up(A, 7);
