@@ -77,11 +77,18 @@ export async function startGateway(config, { env = {}, ready = true } = {}) {
     text.push(...lines);
     lines.forEach((line) => log.push(readLog(line)));
   });
-  const exited = once(child, 'close').then(([code, signal]) => {
+  const gone = (code, signal) => {
     rmSync(dir, { recursive: true, force: true });
     log.push({ event: 'exited', code, signal });
     return code;
-  });
+  };
+  const exited = once(child, 'close').then(
+    ([code, signal]) => gone(code, signal),
+    (error) => {
+      text.push(error.message); // it could not even be started
+      return gone(null, null);
+    },
+  );
   const of = (event) => (line) => line.event === event || line.event === 'exited';
   const listen = await log.take(of('listen'), { timeoutMs: START_MS, what: 'event=listen' });
   const admin = await log.take(of('admin'), { timeoutMs: START_MS, what: 'event=admin' });
