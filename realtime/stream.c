@@ -283,10 +283,12 @@ void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame 
         return;
     }
     if (s->is_blocked) {
-        if (is_off_ring(s)) {
+        /* One that still takes bytes reads on in the store, however slowly. */
+        if (is_off_ring(s) && !s->has_written) {
             tg_count_add(&s->fanout->counts.slow_consumers, 1);
             stream_end(s, "slow_consumer", TG_EFULL, TG_STR(""));
         }
+        s->has_written = false;
         return;
     }
     s->beats = (uint8_t)((s->beats + 1) % 4);

@@ -205,6 +205,46 @@ Test(fanout, ends_a_slow_consumer_at_the_heartbeat)
     client_destroy(c);
 }
 
+/* Gives a reader room for one byte more a millisecond. */
+static bool has_beaten_while_one_trickles(void *arg)
+{
+    static tg_usec last;
+    struct client *slow = arg;
+    tg_usec now = tg_clock_mono_us();
+
+    if (slow->is_ended) {
+        return true;
+    }
+    if (now - last >= TG_MS(1)) {
+        last = now;
+        slow->room = 1;
+        tg_stream_writable(slow->stream);
+    }
+    return has_beaten(slow->world);
+}
+
+Test(fanout, leaves_a_slow_consumer_alone_that_still_takes_bytes)
+{
+    struct world *w = world_create();
+    struct client *slow = NULL;
+    struct client *c = NULL;
+
+    w->opts.heartbeat = TG_MS(60);
+    w->opts.ring_frames = 2;
+    world_start(w);
+    slow = live_client(w, "a");
+    c = live_client(w, "b");
+    slow->room = 0;
+    for (int i = 0; i < 50; i++) {
+        (void)publish(w, 'a', "a long word, so that a trickle does not come to its end");
+    }
+    run_until(w, has_beaten_while_one_trickles, slow);
+    cr_assert(!slow->is_ended);
+    world_end(w);
+    client_destroy(slow);
+    client_destroy(c);
+}
+
 Test(fanout, a_blocked_consumer_within_the_ring_is_left_alone)
 {
     struct world *w = world_create();
