@@ -283,7 +283,6 @@ static enum tg_rc take_url(struct tg_link *l, tg_str url)
     l->host = tg_str_dup(host);
     l->hostport = tg_str_dup(authority);
     l->target = tg_buf_take(&target);
-    (void)snprintf(l->service, sizeof(l->service), "%u", l->port);
     return TG_OK;
 }
 

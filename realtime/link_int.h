@@ -69,7 +69,6 @@ struct tg_link {
     char *host; /* without port, for resolving */
     char *hostport;
     char *target;
-    char service[8];
     bool tls;
     unsigned port;
     struct tg_mailbox *mailbox;

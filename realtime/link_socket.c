@@ -1,6 +1,5 @@
 /* link_socket.c - upstream sockets: dialling, heartbeats, losing them, and looking up names. */
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,8 +7,7 @@
 #include "realtime/phoenix.h"
 #include "util/json.h"
 #include "util/log.h"
-
-enum { MAX_ADDRESS = 64 };
+#include "util/resolve.h"
 
 /* ---- sockets ---- */
 
@@ -162,7 +160,8 @@ struct lookup {
     struct tg_link *link; /* waits for all look-ups before it ends */
     tg_id socket;
     pthread_t thread;
-    char address[MAX_ADDRESS]; /* empty: not found */
+    unsigned attempt;
+    char address[TG_RESOLVE_MAX]; /* empty: not found */
 };
 
 static void end_lookup(struct lookup *look)
@@ -198,13 +197,9 @@ static void drop_lookup(struct tg_mail *mail)
 static void *look_up(void *arg)
 {
     struct lookup *look = arg;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
 
-    if (getaddrinfo(look->link->host, look->link->service, &hints, &found) == 0) {
-        (void)getnameinfo(found->ai_addr, found->ai_addrlen, look->address, MAX_ADDRESS, NULL, 0,
-                          NI_NUMERICHOST);
-        freeaddrinfo(found);
+    if (!tg_resolve(look->link->host, look->attempt, look->address)) {
+        look->address[0] = '\0';
     }
     /* The mailbox holds far more than there are sockets, and is open until no look-up is left. */
     TG_ASSERT(tg_mailbox_post(look->link->mailbox, &look->mail) == TG_OK);
@@ -226,6 +221,7 @@ void socket_dial(struct socket *s)
     look->mail.drop = drop_lookup;
     look->link = l;
     look->socket = s->id;
+    look->attempt = s->failures;
     s->state = SO_RESOLVING;
     l->n_resolving++;
     if (pthread_create(&look->thread, NULL, look_up, look) != 0) {

@@ -5,7 +5,6 @@
 #include "store/redis_url.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -169,36 +168,12 @@ static void drop_resolved(struct tg_mail *mail)
     free(TG_CONTAINER_OF(mail, struct tg_resolved, mail));
 }
 
-static const struct addrinfo *pick(const struct addrinfo *found, unsigned attempt)
-{
-    const struct addrinfo *at = found;
-    unsigned n = 0;
-
-    for (; at != NULL; at = at->ai_next) {
-        n++;
-    }
-    at = found;
-    for (unsigned i = attempt % TG_MAX(n, 1U); i > 0; i--) {
-        at = at->ai_next;
-    }
-    return at;
-}
-
 static void *resolve(void *arg)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct question *q = arg;
-    struct addrinfo *found = NULL;
 
-    if (getaddrinfo(q->host, NULL, &hints, &found) == 0) {
-        const struct addrinfo *one = pick(found, q->attempt);
-
-        TG_ASSERT(one != NULL); /* a success has at least one */
-        if (getnameinfo(one->ai_addr, one->ai_addrlen, q->answer->address,
-                        sizeof(q->answer->address), NULL, 0, NI_NUMERICHOST) != 0) {
-            q->answer->address[0] = '\0';
-        }
-        freeaddrinfo(found);
+    if (!tg_resolve(q->host, q->attempt, q->answer->address)) {
+        q->answer->address[0] = '\0';
     }
     (void)tg_port_post(q->port, &q->answer->mail);
     tg_port_unref(q->port);

@@ -3,6 +3,7 @@
 #define TG_STORE_REDIS_URL_H
 
 #include "store/port.h"
+#include "util/resolve.h"
 #include "util/str.h"
 
 /* Texts [owned]; those that were not given are NULL. */
@@ -26,8 +27,8 @@ enum tg_rc tg_redis_resolve(const struct tg_redis_url *u, unsigned attempt, stru
                             void (*run)(struct tg_mail *mail, void *owner)) TG_MUST_USE;
 
 struct tg_resolved {
-    struct tg_mail mail; /* free it with mail.drop */
-    char address[64];    /* numeric; empty when there is none */
+    struct tg_mail mail;          /* free it with mail.drop */
+    char address[TG_RESOLVE_MAX]; /* numeric; empty when there is none */
 };
 
 #endif

@@ -142,12 +142,14 @@ for (const [name, host, supabase] of [
       t.after(() => s.kill());
       const hello = await s.take('hello');
       assert.notEqual(hello.data.topics[0].state, 'ready');
-      const line = await gateway.log.take((l) => l.event === 'link_lost');
+      // Where localhost has two addresses, every second attempt finds nobody.
+      const isRefused = (l) =>
+        l.event === 'link_lost' && /certificate|verif|host ?name|TLS|SSL/i.test(l.why);
+      const line = await gateway.log.take(isRefused);
       assert.equal(line.level, 'warn');
-      assert.match(line.why, /certificate|verif|host ?name|TLS|SSL/i);
       assert.equal(await gateway.metric('tidegate_upstream_online'), 0);
       assert.equal(await gateway.metric('tidegate_feeds_live'), 0);
-      const failed = gateway.log.items.filter((l) => l.event === 'link_lost').length;
+      const failed = gateway.log.items.filter(isRefused).length;
       const attempts = firstBytes.length - from;
       assert.ok(failed <= attempts, `${failed} lines of ${attempts} attempts`);
       assert.ok(firstBytes.every((byte) => byte === 0x16));
