@@ -193,7 +193,7 @@
     K(streams, ready_wait, DURATION, "10s", "100ms", "1m", RESTART, PLAIN,                         \
       "How long a new stream waits for its topics to be covered upstream.")                        \
     K(streams, topic_linger, DURATION, "1m", "0", "1h", RESTART, PLAIN,                            \
-      "How long a topic without readers is kept up.")
+      "How long a worker keeps a topic's recent events at hand when its last reader has left.")
 
 #define TG_CONFIG_ADMIN(K)                                                                         \
     K(admin, listen, ADDRESS, "127.0.0.1:9090", "", "", RESTART, PLAIN,                            \
