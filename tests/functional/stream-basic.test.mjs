@@ -195,6 +195,20 @@ describe('a quiet stream', () => {
 });
 
 describe('resuming', () => {
+  test('misses nothing of a topic that no worker kept up meanwhile', async (t) => {
+    const brief = await placeGateway(t, stack, { streams: { heartbeat: '1s', topic_linger: '0s' } });
+    const options = { topics: TASKS, token: stack.user1.token };
+    const s = await openStream(brief.url, options);
+    const { id } = await s.take('hello');
+    s.kill();
+    await until(async () => (await brief.metric('tidegate_stream_topics')) === 0);
+    await addTask('while nobody followed');
+    const resumed = await openStream(brief.url, { ...options, lastEventId: id });
+    t.after(() => resumed.kill());
+    assert.equal((await resumed.take('hello')).data.topics[0].recovered, true);
+    assert.deepEqual(titles([await resumed.take('message')]), ['while nobody followed']);
+  });
+
   test('gives exactly the rows that were missed, by header or by cursor', async (t) => {
     const s = await listen(t);
     await addTask('seen');
