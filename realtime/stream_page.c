@@ -100,7 +100,11 @@ static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
         struct cursor *c = &s->cursors[index];
 
         c->is_reading = false;
-        if (rc != TG_OK) {
+        if (rc == TG_ESTORE) {
+            /* The connection went, perhaps because the log was replaced: asked again once it is
+             * back. Who has not begun yet waits no longer than for its topics. */
+            stream_want_page(s, c);
+        } else if (rc != TG_OK) {
             stream_end(s, "store", TG_ESTORE, TG_STR(""));
         } else {
             tg_count_add(&f->counts.pages, 1);
