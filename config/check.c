@@ -7,7 +7,7 @@
 #include "config/text.h"
 #include "config/value.h"
 
-enum { HOST_NAME_MAX_BYTES = 48, DERIVED_MAX = 1024 };
+enum { HOST_NAME_MAX_BYTES = 48, DERIVED_MAX = 1024, SECRET_MIN_BYTES = 32 };
 
 /* The value was made here, so that its form is beyond doubt; only a bound may refuse it, and
  * then the key stays empty. */
@@ -102,6 +102,14 @@ void tg_check_rules(const struct tg_config *cfg, tg_check_error_fn *on_error, vo
     if (cfg->gateway.group_size > 1 && cfg->store.url[0] == '\0') {
         on_error("gateway.group_size",
                  "several gateways need a common store: set store.url, or leave this at 1", arg);
+    }
+    if (cfg->gateway.secret[0] != '\0' && strlen(cfg->gateway.secret) < SECRET_MIN_BYTES) {
+        on_error("gateway.secret", "must have at least 32 bytes: openssl rand -hex 32", arg);
+    }
+    if (cfg->gateway.group_size > 1 && cfg->gateway.secret[0] == '\0') {
+        on_error("gateway.secret",
+                 "several gateways need the same secret, at least 32 bytes: openssl rand -hex 32",
+                 arg);
     }
     if (cfg->supabase.anon_key[0] != '\0' &&
         (tg_str_has_prefix(tg_str_of(cfg->supabase.anon_key), TG_STR("sb_secret_")) ||

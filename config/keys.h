@@ -151,7 +151,11 @@
     K(gateway, id, NAME, "", "0", "64", RESTART, PLAIN,                                            \
       "This gateway's name in leases and logs; empty is the host's name and a random part.")       \
     K(gateway, group_size, U32, "1", "1", "1000", RESTART, PLAIN,                                  \
-      "Gateways that share the store. More than one needs store.url.")                             \
+      "Gateways that share the store. More than one needs store.url and gateway.secret.")          \
+    K(gateway, secret, TEXT, "", "0", "1024", RESTART, SECRET,                                     \
+      "At least 32 random bytes, the same at every gateway of the group: tickets and what "        \
+      "gateways tell each other of tokens are sealed with it. Empty makes one at each start, "     \
+      "which suits a gateway that is alone.")                                                      \
     K(gateway, lease, DURATION, "15s", "2s", "5m", RESTART, PLAIN,                                 \
       "How long a gateway that fell silent keeps its feeds before another takes them over.")
 

@@ -168,7 +168,7 @@ describe('Redis that hangs', () => {
 describe('two gateways on one Redis', () => {
   test('share a topic: both deliver all, and one takes over when the other dies', async (t) => {
     const { redis, open, writer, stream } = await setUp(t, {});
-    const group = { gateway: { lease: '2s', group_size: 2 }, store: { url: redis.url } };
+    const group = { gateway: { lease: '2s', group_size: 2, secret: 's'.repeat(32) }, store: { url: redis.url } };
     const other = await placeGateway(t, stack, group);
     const there = await openStream(other.url, { topics: TASKS, token: stack.user1.token });
     t.after(() => there.kill());
@@ -185,7 +185,7 @@ describe('two gateways on one Redis', () => {
 
   test('when the holder is killed, the other says reset and goes on', async (t) => {
     const redis = await startRedis(t);
-    const group = { gateway: { lease: '2s', group_size: 2 }, store: { url: redis.url } };
+    const group = { gateway: { lease: '2s', group_size: 2, secret: 's'.repeat(32) }, store: { url: redis.url } };
     const holder = await placeGateway(t, stack, group);
     const first = await openStream(holder.url, { topics: TASKS, token: stack.user1.token });
     await first.take('hello');

@@ -56,3 +56,29 @@ Test(check, the_signing_keys_come_from_the_project)
     cr_expect(given_has_text(&g, "must be a URL of supabase.url's"));
     given_fini(&g);
 }
+
+static enum tg_rc rc_of_secret(const char *yaml, const char *error)
+{
+    struct given g;
+    enum tg_rc rc = TG_OK;
+
+    given_project(&g, yaml);
+    rc = g.rc;
+    if (error != NULL) {
+        cr_expect(given_has_text(&g, error), "%s", tg_buf_cstr(&g.errors));
+    }
+    given_fini(&g);
+    return rc;
+}
+
+#define GROUP "store:\n  url: redis://127.0.0.1\ngateway:\n  group_size: 2\n"
+#define LONG_ENOUGH "  secret: 0123456789abcdef0123456789abcdef\n"
+
+Test(check, a_group_shares_a_secret_that_is_long_enough)
+{
+    cr_expect_eq(rc_of_secret(GROUP, "gateway.secret: several gateways need"), TG_EBADPARAM);
+    cr_expect_eq(rc_of_secret(GROUP "  secret: short\n", "gateway.secret: must have at least 32"),
+                 TG_EBADPARAM);
+    cr_expect_eq(rc_of_secret(GROUP LONG_ENOUGH, NULL), TG_OK);
+    cr_expect_eq(rc_of_secret("gateway:\n" LONG_ENOUGH, NULL), TG_OK);
+}
