@@ -366,22 +366,16 @@ static void on_beat(struct tg_timer *timer)
     struct tg_list *bucket = &f->buckets[f->bucket];
 
     if (!tg_list_empty(bucket)) {
-        char text[TG_CURSOR_MAX + 16];
-        struct tg_buf line = {.max = sizeof(text)};
-        struct tg_frame *comment = tg_frame_raw(f->horizon, TG_STR(":\n\n"));
-        struct tg_frame *position = NULL;
+        /* RFC 6455 section 5.5.2: a ping without a text. */
+        struct tg_frame *comment = tg_frame_pair(f->horizon, TG_STR(":\n\n"), TG_STR("\x89\0"));
+        struct tg_frame *position = tg_frame_position(&f->epoch, f->horizon);
 
-        /* Browsers take an id without data as the new position and raise no event. */
-        (void)tg_cursor_format(&f->epoch, f->horizon, text);
-        (void)tg_buf_printf(&line, "id: %s\n\n", text);
-        position = tg_frame_raw(f->horizon, tg_buf_view(&line));
         for (struct tg_list *n = bucket->next; n != bucket;) {
             struct tg_stream *s = TG_CONTAINER_OF(n, struct tg_stream, bucket);
 
             n = n->next;
             stream_beat(s, comment, position);
         }
-        tg_buf_fini(&line);
         tg_frame_unref(comment);
         tg_frame_unref(position);
     }

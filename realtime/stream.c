@@ -170,16 +170,12 @@ static void on_waited(struct tg_timer *timer)
 static void say_bye(struct tg_stream *s, const char *why)
 {
     struct tg_fanout *f = s->fanout;
-    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = 512};
     uint64_t retry_ms = 1000;
 
     if (strcmp(why, "drain") == 0) {
         retry_ms += fanout_random(f) % (f->opts.ready_wait / 1000 + 1);
     }
-    (void)tg_buf_printf(&text,
-                        "retry: %llu\nevent: bye\ndata: {\"reason\":\"%s\",\"retry\":%llu}\n\n",
-                        (unsigned long long)retry_ms, why, (unsigned long long)retry_ms);
-    stream_tell(s, tg_frame_raw(s->start, tg_buf_view(&text)));
+    stream_tell(s, tg_frame_bye(tg_str_of(why), retry_ms));
     stream_flush_controls(s);
 }
 
@@ -315,10 +311,10 @@ static void say_status(struct cursor *c, const char *state)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = (size_t)TG_TOPIC_MAX_BYTES * 8};
 
-    (void)tg_buf_str(&text, TG_STR("event: status\ndata: {\"topic\":"));
+    (void)tg_buf_str(&text, TG_STR("{\"topic\":"));
     (void)tg_json_quote(&text, c->topic->name.name);
-    (void)tg_buf_printf(&text, ",\"state\":\"%s\"}\n\n", state);
-    stream_tell(c->stream, tg_frame_raw(c->pos, tg_buf_view(&text)));
+    (void)tg_buf_printf(&text, ",\"state\":\"%s\"}", state);
+    stream_tell(c->stream, tg_frame_named(TG_STR("status"), tg_buf_view(&text)));
 }
 
 void stream_on_news(struct cursor *c, bool was_ready)

@@ -11,7 +11,7 @@ static struct tg_pos at(uint64_t seq)
 
 static void push(struct tg_ring *r, uint64_t seq)
 {
-    tg_ring_push(r, tg_frame_raw(at(seq), TG_STR("0123456789")));
+    tg_ring_push(r, tg_frame_pair(at(seq), TG_STR("0123456789"), TG_STR("")));
 }
 
 static uint64_t seq_at(const struct tg_ring *r, uint32_t i)
@@ -67,7 +67,7 @@ Test(ring, keeps_the_newest_within_its_count)
 Test(ring, keeps_within_its_bytes_but_always_the_newest)
 {
     struct tg_ring r;
-    struct tg_frame *f = tg_frame_raw(at(1), TG_STR("0123456789"));
+    struct tg_frame *f = tg_frame_pair(at(1), TG_STR("0123456789"), TG_STR(""));
     size_t one = tg_frame_bytes(f);
 
     tg_frame_unref(f);
