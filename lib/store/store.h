@@ -57,9 +57,10 @@ size_t tg_cursor_format(const struct tg_epoch *epoch, struct tg_pos pos, char *o
 enum { TG_NAME_MAX = 1024, TG_PAGE_MAX = 1000 }; /* bytes of a topic or feed; entries of a page */
 
 enum tg_entry_kind {
-    TG_ENTRY_EVENT, /* `payload` is the event's JSON object */
-    TG_ENTRY_GAP,   /* a feed may have lost something up to here; `payload` is the reason's word.
-                     * An empty `name`: every feed, and topics without one (a restart). */
+    TG_ENTRY_EVENT,   /* `payload` is the event's JSON object */
+    TG_ENTRY_GAP,     /* a feed may have lost something up to here; `payload` is the reason's word.
+                       * An empty `name`: every feed, and topics without one (a restart). */
+    TG_ENTRY_CONTROL, /* what gateways tell each other; no topic has it. Tails only. */
 };
 
 struct tg_entry {
@@ -161,12 +162,45 @@ struct tg_write {
     uint64_t fence;
     tg_str topic;   /* append only */
     tg_str payload; /* gap: its reason in one word */
+    /* Append only. The topic takes an event with this key once within `once_ttl` (at least 1 ms):
+     * after that TG_ECONFLICT, with the id that the first one got; nothing is written. Empty: as
+     * often as it is asked. */
+    tg_str once;
+    tg_usec once_ttl;
 };
 enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
                            void *arg) TG_MUST_USE;
 /* A gap of the feed. An empty feed: of every feed and of topics without one. */
 enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
                         void *arg) TG_MUST_USE;
+
+/* A word to every gateway of the group: each one's tail has it once, in its place among the
+ * events. A tail that was cut (is_cut), or that was not open, cannot have seen it: what must
+ * hold then is read from elsewhere (tg_store_denied). */
+enum tg_rc tg_store_control(struct tg_store *s, const struct tg_epoch *epoch, tg_str payload,
+                            tg_append_fn *done, void *arg) TG_MUST_USE;
+
+/* ---- what must happen once, and who is not let in ---- */
+
+enum { TG_ONCE_MAX = 512, TG_DENIED_MAX = 16384 }; /* bytes of a key; entries of the deny list */
+
+/* TG_OK the first time within `ttl`, TG_ECONFLICT after. */
+enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn *done,
+                         void *arg) TG_MUST_USE;
+
+/* Puts `key` on the group's deny list until then (Unix time; what is past is not kept; the later
+ * one of two counts). TG_EFULL: TG_DENIED_MAX are on it. */
+enum tg_rc tg_store_deny(struct tg_store *s, tg_str key, int64_t until_sec, tg_done_fn *done,
+                         void *arg) TG_MUST_USE;
+
+/* The whole list [borrowed] for the call. Who follows it by control entries reads it at every
+ * TG_STORE_UP and after a cut. */
+struct tg_denied {
+    tg_str key;
+    int64_t until_sec;
+};
+typedef void tg_denied_fn(enum tg_rc rc, const struct tg_denied *list, size_t n, void *arg);
+enum tg_rc tg_store_denied(struct tg_store *s, tg_denied_fn *done, void *arg) TG_MUST_USE;
 
 /* ---- reading ---- */
 
@@ -205,6 +239,20 @@ struct tg_page {
 };
 typedef void tg_page_fn(enum tg_rc rc, const struct tg_page *page, void *arg);
 enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, tg_page_fn *done,
+                         void *arg) TG_MUST_USE;
+
+/* What a topic holds behind a position, without reading it to anybody. */
+enum { TG_LANE_MAX = 1000 };
+struct tg_lane {
+    uint64_t n;            /* entries behind it; is_capped: at least so many */
+    bool is_capped;        /* more than TG_LANE_MAX, or than a mebibyte */
+    struct tg_pos oldest;  /* the first of them; {0,0}: none */
+    struct tg_pos newest;  /* the last of them; {0,0}: none */
+    struct tg_pos last;    /* of the whole log */
+    struct tg_epoch epoch; /* of the log: a position of another one says nothing */
+};
+typedef void tg_lane_fn(enum tg_rc rc, const struct tg_lane *lane, void *arg);
+enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_lane_fn *done,
                          void *arg) TG_MUST_USE;
 
 /* The tail of the group's log, from `after` on (exclusive): every entry once, in order, for as
