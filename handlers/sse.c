@@ -192,24 +192,19 @@ static void put_field(struct tg_buf *out, tg_str name, tg_str value)
     (void)tg_buf_str(out, TG_STR("\r\n"));
 }
 
-static void put_topic(struct tg_buf *out, const struct tg_stream_start *start,
-                      const struct tg_stream_topic *t)
+static void put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
 {
-    bool recovered = t->verdict == TG_COMPLETE && t->state == TG_TOPIC_READY;
-
     (void)tg_buf_str(out, TG_STR("{\"topic\":"));
     (void)tg_json_quote(out, t->name);
     (void)tg_buf_str(out, TG_STR(",\"guarantee\":\"live\",\"state\":"));
     (void)tg_buf_str(out, t->state == TG_TOPIC_READY ? TG_STR("\"ready\"") : TG_STR("\"joining\""));
-    if (start->is_resume) {
+    if (t->is_resume) {
         (void)tg_buf_str(out, TG_STR(",\"recovered\":"));
-        (void)tg_buf_str(out, recovered ? TG_STR("true") : TG_STR("false"));
-        if (!recovered) {
-            (void)tg_buf_str(out, TG_STR(",\"reason\":"));
-            (void)tg_json_quote(out, t->verdict == TG_COMPLETE
-                                         ? TG_STR("joining")
-                                         : tg_str_of(tg_verdict_word(t->verdict)));
-        }
+        (void)tg_buf_str(out, t->is_recovered ? TG_STR("true") : TG_STR("false"));
+    }
+    if (t->reason.n > 0) {
+        (void)tg_buf_str(out, TG_STR(",\"reason\":"));
+        (void)tg_json_quote(out, t->reason);
     }
     (void)tg_buf_char(out, '}');
 }
@@ -227,7 +222,7 @@ static void put_hello(struct tg_buf *out, const struct sse *e, const struct tg_s
         if (i > 0) {
             (void)tg_buf_char(out, ',');
         }
-        put_topic(out, start, &start->topics[i]);
+        put_topic(out, &start->topics[i]);
     }
     /* What strict topics cannot tell, said where nobody can miss it (DESIGN.md 3). */
     (void)tg_buf_str(out, TG_STR("],\"uncovered\":[\"a row that leaves the filter or the policy "
@@ -312,7 +307,8 @@ static void on_end(const char *why, void *arg)
 
 /* ---- the start ---- */
 
-static const struct tg_sink_ops sink = {on_start, on_refused, frame_bytes, write_frames, on_end};
+static const struct tg_sink_ops sink = {on_start,     on_refused, frame_bytes,
+                                        write_frames, on_end,     NULL};
 
 /* Each cap has its own answer (DESIGN.md 5). */
 static const char *take_places(struct sse *e, const struct tg_token *token)
@@ -332,19 +328,27 @@ static const char *take_places(struct sse *e, const struct tg_token *token)
 
 static void open_stream(struct sse *e, const struct tg_token *token, const struct asked *a)
 {
-    struct tg_stream_opts opts = {.topics = a->topics,
-                                  .n_topics = a->n_topics,
-                                  .class_id = tg_str_of(token->class_id),
-                                  .user_id = tg_str_of(token->user_id),
-                                  .token = token->text,
-                                  .exp_sec = token->exp_sec,
+    struct tg_stream_want wants[TG_STREAM_MAX_TOPICS] = {0};
+    struct tg_stream_opts opts = {.wants = wants,
+                                  .n_wants = a->n_topics,
+                                  .user = {.class_id = tg_str_of(token->class_id),
+                                           .user_id = tg_str_of(token->user_id),
+                                           .token = token->text,
+                                           .exp_sec = token->exp_sec},
                                   .ops = &sink,
                                   .arg = e};
+    struct tg_stream_want all = {.from = TG_FROM_NOW};
     enum tg_rc rc = TG_OK;
 
-    if (a->cursor.n > 0 && !tg_str_eq(a->cursor, TG_STR("now"))) {
-        rc = tg_cursor_parse(a->cursor, &opts.epoch, &opts.pos);
-        opts.has_cursor = true;
+    if (tg_str_eq(a->cursor, TG_STR("earliest"))) {
+        all.from = TG_FROM_EARLIEST;
+    } else if (a->cursor.n > 0 && !tg_str_eq(a->cursor, TG_STR("now"))) {
+        all.from = TG_FROM_CURSOR;
+        rc = tg_cursor_parse(a->cursor, &all.epoch, &all.pos);
+    }
+    for (size_t i = 0; i < a->n_topics; i++) {
+        wants[i] = all;
+        wants[i].name = &a->topics[i];
     }
     if (rc == TG_OK) {
         rc = tg_stream_open(e->w->fanout, &opts, &e->stream);

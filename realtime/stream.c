@@ -74,7 +74,16 @@ static void go_live(struct tg_stream *s)
     for (uint32_t i = 0; i < s->n_cursors; i++) {
         const struct cursor *c = &s->cursors[i];
 
-        topics[i] = (struct tg_stream_topic){c->topic->name.name, c->topic->state, c->verdict};
+        topics[i] = (struct tg_stream_topic){.name = c->topic->name.name,
+                                             .state = c->topic->state,
+                                             .verdict = c->verdict,
+                                             .is_resume = s->is_resume};
+        topics[i].is_recovered =
+            s->is_resume && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
+        if (s->is_resume && !topics[i].is_recovered) {
+            topics[i].reason = c->verdict == TG_COMPLETE ? TG_STR("joining")
+                                                         : tg_str_of(tg_verdict_word(c->verdict));
+        }
         if (c->verdict == TG_RESET_EPOCH) {
             s->epoch = s->fanout->epoch;
         }
@@ -364,23 +373,23 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     enum tg_rc rc = TG_OK;
 
     TG_ON_LOOP(f->loop);
-    TG_ASSERT(opts->n_topics > 0 && opts->n_topics <= TG_STREAM_MAX_TOPICS);
+    TG_ASSERT(opts->n_wants > 0 && opts->n_wants <= TG_STREAM_MAX_TOPICS);
     if (f->is_draining) {
         return TG_EDRAINING;
     }
     if (tg_count_get(&f->counts.streams) >= f->opts.max_streams) {
         return TG_EBUSY;
     }
-    s = tg_calloc(1, sizeof(*s) + opts->n_topics * sizeof(s->cursors[0]));
+    s = tg_calloc(1, sizeof(*s) + opts->n_wants * sizeof(s->cursors[0]));
     s->magic = TG_STREAM_MAGIC;
     s->fanout = f;
     s->ops = opts->ops;
     s->arg = opts->arg;
-    s->exp_sec = opts->exp_sec;
-    s->is_resume = opts->has_cursor;
-    s->epoch = opts->epoch;
-    s->start = opts->pos;
-    s->n_cursors = (uint32_t)opts->n_topics;
+    s->exp_sec = opts->user.exp_sec;
+    s->is_resume = opts->wants[0].from == TG_FROM_CURSOR;
+    s->epoch = opts->wants[0].epoch;
+    s->start = opts->wants[0].pos;
+    s->n_cursors = (uint32_t)opts->n_wants;
     s->id = tg_ids_add(&f->stream_ids, s);
     tg_list_init(&s->queue);
     tg_list_init(&s->bucket);
@@ -388,16 +397,17 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     tg_list_append(&f->buckets[f->fill], &s->bucket);
     f->fill = (f->fill + 1) % N_BUCKETS;
     tg_count_add(&f->counts.streams, 1);
-    for (size_t i = 0; i < opts->n_topics; i++) {
+    for (size_t i = 0; i < opts->n_wants; i++) {
         struct wtopic *t = NULL;
 
         s->cursors[i].stream = s;
-        s->cursors[i].pos = opts->pos;
-        (void)!fanout_topic(f, &opts->topics[i], opts->class_id, &t);
+        s->cursors[i].pos = opts->wants[0].pos;
+        (void)!fanout_topic(f, opts->wants[i].name, opts->user.class_id, &t);
         fanout_attach(t, &s->cursors[i]);
     }
-    for (size_t i = 0; i < opts->n_topics && rc == TG_OK; i++) {
-        rc = fanout_subscribe(s->cursors[i].topic, opts->user_id, opts->token, opts->exp_sec);
+    for (size_t i = 0; i < opts->n_wants && rc == TG_OK; i++) {
+        rc = fanout_subscribe(s->cursors[i].topic, opts->user.user_id, opts->user.token,
+                              opts->user.exp_sec);
     }
     if (rc != TG_OK) {
         tg_stream_close(s);

@@ -128,11 +128,12 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
         return stream_seen.open_rc;
     }
     stream_seen.n_opened++;
-    stream_seen.n_topics = opts->n_topics;
-    for (size_t i = 0; i < TG_MIN(opts->n_topics, TG_ARRAY_LEN(stream_seen.topics)); i++) {
-        put(stream_seen.topics[i], sizeof(stream_seen.topics[i]), opts->topics[i].name);
+    stream_seen.n_topics = opts->n_wants;
+    for (size_t i = 0; i < TG_MIN(opts->n_wants, TG_ARRAY_LEN(stream_seen.topics)); i++) {
+        put(stream_seen.topics[i], sizeof(stream_seen.topics[i]), opts->wants[i].name->name);
+        stream_seen.wants[i] = opts->wants[i];
     }
-    put(stream_seen.token, sizeof(stream_seen.token), opts->token);
+    put(stream_seen.token, sizeof(stream_seen.token), opts->user.token);
     stream_seen.opts = *opts;
     *ret_stream = (struct tg_stream *)(void *)&stream_seen; /* never looked into */
     return TG_OK;

@@ -25,7 +25,8 @@ struct fake_stream_seen {
     size_t n_topics;
     char topics[8][128];
     char token[2048];
-    struct tg_stream_opts opts; /* its texts are gone; ops, arg and the cursor stay */
+    struct tg_stream_want wants[8]; /* their names are gone */
+    struct tg_stream_opts opts;     /* its texts are gone; ops and arg stay */
     enum tg_rc open_rc;
 };
 

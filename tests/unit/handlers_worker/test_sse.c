@@ -81,8 +81,8 @@ Test(sse, topics_are_opened_in_their_order_with_the_callers_token)
     cr_assert_str_eq(stream_seen.topics[0], "table:public.a");
     cr_assert_str_eq(stream_seen.topics[1], "table:public.b:id=eq.7");
     cr_assert_str_eq(stream_seen.token, g.value + strlen("Bearer "));
-    cr_assert_eq(stream_seen.opts.exp_sec, NOW_SEC + 3600);
-    cr_assert_not(stream_seen.opts.has_cursor);
+    cr_assert_eq(stream_seen.opts.user.exp_sec, NOW_SEC + 3600);
+    cr_assert_eq(stream_seen.wants[0].from, TG_FROM_NOW);
     cr_assert(g.r.conn.is_parked);
     finish(&g);
     cr_assert_eq(stream_seen.n_closed, 1);
@@ -154,8 +154,8 @@ Test(sse, cursor_of_the_url_resumes)
 
     begin(&g, ONE "&cursor=e1.1700000000000-3");
     start(&g);
-    cr_assert(stream_seen.opts.has_cursor, "%s", g.r.conn.body);
-    (void)tg_cursor_format(&stream_seen.opts.epoch, stream_seen.opts.pos, cursor);
+    cr_assert_eq(stream_seen.wants[0].from, TG_FROM_CURSOR, "%s", g.r.conn.body);
+    (void)tg_cursor_format(&stream_seen.wants[0].epoch, stream_seen.wants[0].pos, cursor);
     cr_assert_str_eq(cursor, "e1.1700000000000-3");
     finish(&g);
 }
@@ -168,8 +168,8 @@ Test(sse, last_event_id_is_newer_than_the_url)
     begin(&g, ONE "&cursor=e1.1700000000000-3");
     request_field(&g.r, "Last-Event-ID", "e2.1800000000000-0");
     start(&g);
-    cr_assert(stream_seen.opts.has_cursor);
-    (void)tg_cursor_format(&stream_seen.opts.epoch, stream_seen.opts.pos, cursor);
+    cr_assert_eq(stream_seen.wants[0].from, TG_FROM_CURSOR);
+    (void)tg_cursor_format(&stream_seen.wants[0].epoch, stream_seen.wants[0].pos, cursor);
     cr_assert_str_eq(cursor, "e2.1800000000000-0");
     finish(&g);
 }
@@ -185,7 +185,7 @@ Test(sse, now_and_nothing_begin_now)
         request_field(&g.r, "Last-Event-ID", "");
         start(&g);
         cr_assert_eq(g.r.conn.n_answers, 0);
-        cr_assert_not(stream_seen.opts.has_cursor);
+        cr_assert_eq(stream_seen.wants[0].from, TG_FROM_NOW);
         finish(&g);
     }
 }
@@ -251,8 +251,8 @@ static void say_start(const struct tg_stream_start *s)
 }
 
 static const struct tg_stream_topic two[] = {
-    {TG_STR_INIT("table:public.a"), TG_TOPIC_READY, TG_COMPLETE},
-    {TG_STR_INIT("table:public.b:x=eq.\"q\""), TG_TOPIC_JOINING, TG_COMPLETE},
+    {.name = TG_STR_INIT("table:public.a"), .state = TG_TOPIC_READY},
+    {.name = TG_STR_INIT("table:public.b:x=eq.\"q\""), .state = TG_TOPIC_JOINING},
 };
 
 static const struct tg_stream_start fresh = {two, 2, false, false, TG_STR_INIT("e1.5-0")};
@@ -302,9 +302,19 @@ Test(sse, hello_names_the_topics_and_where_it_starts)
 Test(sse, hello_of_a_resume_says_what_was_recovered_and_why_not)
 {
     static const struct tg_stream_topic topics[] = {
-        {TG_STR_INIT("t:a"), TG_TOPIC_READY, TG_COMPLETE},
-        {TG_STR_INIT("t:b"), TG_TOPIC_JOINING, TG_COMPLETE},
-        {TG_STR_INIT("t:c"), TG_TOPIC_READY, TG_RESET_EXPIRED},
+        {.name = TG_STR_INIT("t:a"),
+         .state = TG_TOPIC_READY,
+         .is_resume = true,
+         .is_recovered = true},
+        {.name = TG_STR_INIT("t:b"),
+         .state = TG_TOPIC_JOINING,
+         .is_resume = true,
+         .reason = TG_STR_INIT("joining")},
+        {.name = TG_STR_INIT("t:c"),
+         .state = TG_TOPIC_READY,
+         .verdict = TG_RESET_EXPIRED,
+         .is_resume = true,
+         .reason = TG_STR_INIT("expired")},
     };
     const struct tg_stream_start resumed = {topics, 3, true, false, TG_STR("e1.5-0")};
     struct given g;

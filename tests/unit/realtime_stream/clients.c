@@ -93,7 +93,7 @@ static void on_end(const char *why, void *arg)
     }
 }
 
-static const struct tg_sink_ops sink = {on_start, on_refused, bytes_of, on_writev, on_end};
+static const struct tg_sink_ops sink = {on_start, on_refused, bytes_of, on_writev, on_end, NULL};
 
 struct client *client_create(struct world *w)
 {
@@ -105,33 +105,43 @@ struct client *client_create(struct world *w)
     return c;
 }
 
+static struct tg_stream_want want_of(char topic, const char *cursor, struct tg_topic_name *ret_name)
+{
+    struct tg_stream_want want = {.name = ret_name};
+    char text[32];
+    const char *why = NULL;
+
+    (void)snprintf(text, sizeof(text), "table:public.%c", topic);
+    cr_assert_eq(tg_topic_parse(tg_str_of(text), ret_name, &why), TG_OK);
+    if (cursor != NULL && strcmp(cursor, "earliest") == 0) {
+        want.from = TG_FROM_EARLIEST;
+    } else if (cursor != NULL) {
+        want.from = TG_FROM_CURSOR;
+        cr_assert_eq(tg_cursor_parse(tg_str_of(cursor), &want.epoch, &want.pos), TG_OK);
+    }
+    return want;
+}
+
 enum tg_rc client_open_until(struct client *c, const char *topics, const char *cursor,
                              int64_t exp_sec)
 {
     struct tg_topic_name names[MAX_TOPICS];
-    struct tg_stream_opts opts = {.topics = names,
-                                  .n_topics = strlen(topics),
-                                  .class_id = TG_STR(TEST_CLASS),
-                                  .user_id = TG_STR("user"),
-                                  .token = TG_STR("token"),
-                                  .exp_sec = exp_sec,
-                                  .has_cursor = cursor != NULL,
+    struct tg_stream_want wants[MAX_TOPICS] = {0};
+    struct tg_stream_opts opts = {.wants = wants,
+                                  .n_wants = strlen(topics),
+                                  .user = {.class_id = TG_STR(TEST_CLASS),
+                                           .user_id = TG_STR("user"),
+                                           .token = TG_STR("token"),
+                                           .exp_sec = exp_sec},
                                   .ops = &sink,
                                   .arg = c};
     enum tg_rc rc = TG_OK;
 
-    for (size_t i = 0; i < opts.n_topics; i++) {
-        char text[32];
-        const char *why = NULL;
-
-        (void)snprintf(text, sizeof(text), "table:public.%c", topics[i]);
-        cr_assert_eq(tg_topic_parse(tg_str_of(text), &names[i], &why), TG_OK);
-    }
-    if (cursor != NULL) {
-        cr_assert_eq(tg_cursor_parse(tg_str_of(cursor), &opts.epoch, &opts.pos), TG_OK);
+    for (size_t i = 0; i < opts.n_wants; i++) {
+        wants[i] = want_of(topics[i], cursor, &names[i]);
     }
     rc = tg_stream_open(c->world->fanout, &opts, &c->stream);
-    for (size_t i = 0; i < opts.n_topics; i++) {
+    for (size_t i = 0; i < opts.n_wants; i++) {
         tg_topic_fini(&names[i]);
     }
     cr_assert(!c->is_started && !c->is_refused, "told from inside the open");
