@@ -429,13 +429,24 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
 {
     struct tg_fanout *f = arg;
 
-    (void)epoch;
     (void)last;
     (void)is_suspect; /* the hub draws the conclusions: this handle only reads pages */
     f->store_up = state == TG_STORE_UP;
     if (f->store_up) {
+        f->store_epoch = *epoch;
         stream_read_next(f);
     }
+}
+
+struct tg_store *tg_fanout_store(const struct tg_fanout *f, struct tg_epoch *ret_epoch)
+{
+    if (!f->store_up) {
+        return NULL;
+    }
+    if (ret_epoch != NULL) {
+        *ret_epoch = f->store_epoch;
+    }
+    return f->store;
 }
 
 enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts,

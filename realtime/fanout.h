@@ -49,6 +49,10 @@ void tg_fanout_stop(struct tg_fanout *f);
 void tg_fanout_destroy(struct tg_fanout *f);
 const struct tg_fanout_counts *tg_fanout_counts(const struct tg_fanout *f);
 struct tg_loop *tg_fanout_loop(const struct tg_fanout *f);
+/* This worker's handle, for who has something else to ask of the store; NULL while it is down.
+ * ret_epoch: of the log; may be NULL. What is under way ends with TG_ECANCELED in
+ * tg_fanout_stop(). */
+struct tg_store *tg_fanout_store(const struct tg_fanout *f, struct tg_epoch *ret_epoch);
 
 /* ---- from the hub's thread ---- */
 

@@ -93,6 +93,7 @@ struct tg_fanout {
     struct tg_fanout_opts opts;
     struct tg_store *store;
     bool store_up;
+    struct tg_epoch store_epoch; /* while it is up */
     bool is_draining;
     struct tg_epoch epoch;
     struct tg_pos horizon;

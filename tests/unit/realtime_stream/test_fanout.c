@@ -54,6 +54,21 @@ Test(fanout, asks_the_hub_once_for_a_covered_topic)
     client_destroy(b);
 }
 
+Test(fanout, lends_its_store_while_there_is_one)
+{
+    struct world *w = world_create();
+    struct tg_epoch epoch = {""};
+
+    world_start(w);
+    settle(w);
+    cr_assert_not_null(tg_fanout_store(w->fanout, &epoch));
+    cr_assert_str_eq(epoch.text, w->log_epoch.text);
+    cr_assert_not_null(tg_fanout_store(w->fanout, NULL));
+    tg_fanout_stop(w->fanout);
+    cr_assert_null(tg_fanout_store(w->fanout, NULL));
+    world_end(w);
+}
+
 enum { N_READERS = 96 };
 
 /* Sixteen writes are more than a slice. */
