@@ -78,11 +78,11 @@ static enum tg_rc add_topic(const struct tg_handler_opts *opts, struct asked *a,
         a->why = "too many topics for one stream";
         return TG_EBADTOPIC;
     }
-    rc = tg_topic_parse(text, t, &a->why);
+    rc = tg_topic_parse(opts->declared, text, t, &a->why);
     if (rc != TG_OK) {
         return rc;
     }
-    if (!is_served(opts, t)) {
+    if (t->kind == TG_TOPIC_STRICT && !is_served(opts, t)) {
         tg_topic_fini(t);
         a->why = "this table is not served as a topic";
         return TG_EFORBIDDEN;

@@ -40,7 +40,8 @@ struct tg_handler_opts {
     size_t own_body_bytes;
     const tg_str *strict_tables; /* "schema.table"; none: all of public */
     size_t n_strict_tables;
-    size_t max_topics; /* on one stream */
+    const struct tg_declared_list *declared; /* NULL: none */
+    size_t max_topics;                       /* on one stream */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
     struct tg_quota *per_user; /* open streams; shared, each worker writes its own part */

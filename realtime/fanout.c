@@ -26,8 +26,8 @@ static void unsubscribe(struct wtopic *t)
 {
     struct tg_fanout *f = t->fanout;
 
-    if (tg_hub_unsubscribe(f->opts.hub, f->opts.worker, t->id, tg_str_of(t->class_id),
-                           t->name.name) != TG_OK) {
+    if (tg_hub_unsubscribe(f->opts.hub, f->opts.worker, t->id, tg_str_of(t->class_id), &t->name) !=
+        TG_OK) {
         return; /* full: the next heartbeat tries again */
     }
     if (!tg_list_empty(&t->dirty)) {
@@ -48,13 +48,12 @@ enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, t
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = (size_t)TG_TOPIC_MAX_BYTES * 4};
     struct wtopic *t = NULL;
-    const char *why = NULL;
 
-    tg_topic_key(&key, class_id, name->name);
+    tg_topic_key(&key, class_id, name);
     t = tg_map_find(&f->topics, tg_buf_view(&key));
     if (t == NULL) {
         t = TG_NEW(struct wtopic);
-        TG_ASSERT(tg_topic_parse(name->name, &t->name, &why) == TG_OK);
+        tg_topic_copy(name, &t->name);
         t->fanout = f;
         t->class_id = tg_str_dup(class_id);
         t->key = tg_str_dup(tg_buf_view(&key));
@@ -73,21 +72,23 @@ enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, t
 enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int64_t exp_sec)
 {
     struct tg_fanout *f = t->fanout;
+    /* Who publishes asks for nobody's token. */
+    int64_t last_sec = t->name.kind == TG_TOPIC_STRICT ? exp_sec : INT64_MAX;
     const struct tg_subscription sub = {.worker = f->opts.worker,
                                         .topic = t->id,
                                         .class_id = tg_str_of(t->class_id),
                                         .user_id = user_id,
                                         .name = &t->name,
                                         .token = token,
-                                        .exp_sec = exp_sec};
+                                        .exp_sec = last_sec};
     enum tg_rc rc = TG_OK;
 
-    if (t->is_known && t->state == TG_TOPIC_READY && exp_sec <= t->exp_sec) {
+    if (t->is_known && t->state == TG_TOPIC_READY && last_sec <= t->exp_sec) {
         return TG_OK;
     }
     rc = tg_hub_subscribe(f->opts.hub, &sub);
     if (rc == TG_OK) {
-        t->exp_sec = TG_MAX(t->exp_sec, exp_sec);
+        t->exp_sec = TG_MAX(t->exp_sec, last_sec);
     }
     return rc == TG_OK ? TG_OK : TG_EBUSY;
 }

@@ -18,7 +18,7 @@ struct wtopic {
     tg_id id;
     struct tg_fanout *fanout;
     char *class_id;
-    char *key; /* "<class>|<name>", as the store has it */
+    char *key; /* as the store has it: tg_topic_key() */
     struct tg_topic_name name;
     struct tg_ring ring;
     enum tg_topic_state state;

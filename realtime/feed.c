@@ -452,13 +452,12 @@ enum tg_rc feed_open(struct tg_hub *h, const struct tg_topic_name *name, const c
                      tg_str user_id, struct feed **ret_feed)
 {
     struct feed *f = TG_NEW(struct feed);
-    const char *why = NULL;
 
     f->hub = h;
     f->key = tg_strdup(key);
     f->user_id = tg_str_dup(user_id);
     f->gap_reason = "join";
-    TG_ASSERT(tg_topic_parse(name->name, &f->name, &why) == TG_OK);
+    tg_topic_copy(name, &f->name);
     tg_list_init(&f->topics);
     tg_timer_init(&f->timer, on_timer);
     f->id = tg_ids_add(&h->feed_ids, f);

@@ -22,12 +22,13 @@ struct user {
 static void tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
                  tg_str message, bool is_new)
 {
-    struct tg_hub *h = t->feed->hub;
+    struct tg_hub *h = t->hub;
     struct tg_topic_news news = {.topic = t->interest[worker],
                                  .state = state,
                                  .epoch = h->epoch,
                                  .whole_from = h->seen,
-                                 .ready_from = t->feed->live_from,
+                                 .ready_from =
+                                     t->feed == NULL ? (struct tg_pos){0} : t->feed->live_from,
                                  .rc = rc,
                                  .message = message,
                                  .store_down = !h->store_up,
@@ -48,15 +49,47 @@ void hub_tell_worker(struct topic *t, unsigned worker, enum tg_topic_state state
     tell(t, worker, state, rc, message, false);
 }
 
+static void tell_all(struct topic *t, enum tg_topic_state state, enum tg_rc rc, tg_str message)
+{
+    for (unsigned w = 0; w < t->hub->opts.n_workers; w++) {
+        if (t->interest[w] != 0) {
+            tell(t, w, state, rc, message, false);
+        }
+    }
+}
+
 void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message)
 {
     for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
+        tell_all(TG_CONTAINER_OF(n, struct topic, node), state, rc, message);
+    }
+}
+
+/* The log is all that a published topic needs. */
+static enum tg_topic_state topic_state(const struct topic *t)
+{
+    if (t->feed != NULL) {
+        return feed_topic_state(t->feed);
+    }
+    return t->hub->store_up ? TG_TOPIC_READY : TG_TOPIC_JOINING;
+}
+
+static void tell_published(struct tg_hub *h)
+{
+    for (struct tg_list *n = h->published.next; n != &h->published; n = n->next) {
         struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
 
-        for (unsigned w = 0; w < f->hub->opts.n_workers; w++) {
-            if (t->interest[w] != 0) {
-                tell(t, w, state, rc, message, false);
-            }
+        tell_all(t, topic_state(t), TG_OK, TG_STR(""));
+    }
+}
+
+static void tell_list_again(const struct tg_list *topics, unsigned worker)
+{
+    for (struct tg_list *n = topics->next; n != topics; n = n->next) {
+        struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
+
+        if (t->interest[worker] != 0) {
+            tell(t, worker, topic_state(t), TG_OK, TG_STR(""), false);
         }
     }
 }
@@ -65,16 +98,9 @@ static void tell_again(struct tg_hub *h, unsigned worker)
 {
     h->outboxes[worker].lost_news = false;
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
-        struct feed *f = TG_CONTAINER_OF(n, struct feed, node);
-
-        for (struct tg_list *m = f->topics.next; m != &f->topics; m = m->next) {
-            struct topic *t = TG_CONTAINER_OF(m, struct topic, node);
-
-            if (t->interest[worker] != 0) {
-                tell(t, worker, feed_topic_state(f), TG_OK, TG_STR(""), false);
-            }
-        }
+        tell_list_again(&TG_CONTAINER_OF(n, struct feed, node)->topics, worker);
     }
+    tell_list_again(&h->published, worker);
 }
 
 /* ---- delivery ---- */
@@ -132,9 +158,9 @@ static void put_event(struct tg_hub *h, const struct tg_entry *e)
     }
 }
 
-static void put_feed_gap(struct tg_hub *h, const struct feed *f, struct tg_pos pos)
+static void put_resets(struct tg_hub *h, const struct tg_list *topics, struct tg_pos pos)
 {
-    for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
+    for (struct tg_list *n = topics->next; n != topics; n = n->next) {
         const struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
 
         if (t->n_interested > 0) {
@@ -149,12 +175,15 @@ static void put_gap(struct tg_hub *h, const struct tg_entry *e)
     const struct feed *f = tg_map_find(&h->feed_keys, e->name);
 
     if (f != NULL) {
-        put_feed_gap(h, f, e->pos);
+        put_resets(h, &f->topics, e->pos);
+    }
+    if (e->name.n > 0) {
         return;
     }
-    for (struct tg_list *n = h->feeds.next; e->name.n == 0 && n != &h->feeds; n = n->next) {
-        put_feed_gap(h, TG_CONTAINER_OF(n, struct feed, node), e->pos);
+    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
+        put_resets(h, &TG_CONTAINER_OF(n, struct feed, node)->topics, e->pos);
     }
+    put_resets(h, &h->published, e->pos);
 }
 
 /* Every entry of the log passes here once. */
@@ -198,6 +227,7 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
         for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
             feed_store_down(TG_CONTAINER_OF(n, struct feed, node));
         }
+        tell_published(h);
         return;
     }
     is_other = !h->has_seen || strcmp(h->epoch.text, epoch->text) != 0;
@@ -219,6 +249,7 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
         feed_store_up(TG_CONTAINER_OF(n, struct feed, node));
     }
+    tell_published(h);
 }
 
 /* ---- subscriptions ---- */
@@ -306,11 +337,28 @@ static void refuse(struct tg_hub *h, const struct sub_mail *m, enum tg_rc rc, tg
     }
 }
 
+static struct topic *new_topic(struct tg_hub *h, const struct sub_mail *m)
+{
+    struct topic *t = tg_calloc(1, sizeof(*t) + h->opts.n_workers * sizeof(t->interest[0]));
+
+    t->hub = h;
+    t->key = tg_strdup(m->key);
+    t->name = tg_str_of(t->key);
+    (void)tg_map_put(&h->topics, tg_str_of(t->key), t);
+    tg_count_add(&h->counts.topics, 1);
+    return t;
+}
+
 static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
 {
     struct topic *t = NULL;
     struct feed *f = NULL;
 
+    if (m->name.kind == TG_TOPIC_PUBLISHED) {
+        t = new_topic(h, m);
+        tg_list_append(&h->published, &t->node);
+        return t;
+    }
     if (!make_room(h, m->user_id)) {
         refuse(h, m, TG_ERATE, TG_STR("too many table topics at once"));
         return NULL;
@@ -319,19 +367,16 @@ static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
         return NULL;
     }
     user_of(h, m->user_id)->n_feeds++;
-    t = tg_calloc(1, sizeof(*t) + h->opts.n_workers * sizeof(t->interest[0]));
-    t->key = tg_strdup(m->key);
+    t = new_topic(h, m);
     t->feed = f;
     t->name = f->name.name;
     tg_list_append(&f->topics, &t->node);
-    (void)tg_map_put(&h->topics, tg_str_of(t->key), t);
-    tg_count_add(&h->counts.topics, 1);
     return t;
 }
 
 static void set_interest(struct topic *t, unsigned worker, tg_id id)
 {
-    struct tg_hub *h = t->feed->hub;
+    struct tg_hub *h = t->hub;
     struct outbox *o = &h->outboxes[worker];
 
     if (t->interest[worker] == 0 && id != 0) {
@@ -344,19 +389,30 @@ static void set_interest(struct topic *t, unsigned worker, tg_id id)
         tg_count_sub(&h->counts.subscriptions, 1);
     }
     t->interest[worker] = id;
-    t->feed->idle_since = t->n_interested == 0 ? tg_loop_now(h->loop) : 0;
+    if (t->feed != NULL) {
+        t->feed->idle_since = t->n_interested == 0 ? tg_loop_now(h->loop) : 0;
+    }
+}
+
+static void forget_feed_of(const struct topic *t)
+{
+    struct tg_hub *h = t->hub;
+    struct user *u = user_of(h, t->feed->user_id);
+
+    if (--u->n_feeds == 0) {
+        free(tg_map_remove(&h->users, tg_str_of(t->feed->user_id)));
+    }
 }
 
 void hub_forget_topic(struct topic *t)
 {
-    struct tg_hub *h = t->feed->hub;
-    struct user *u = user_of(h, t->feed->user_id);
+    struct tg_hub *h = t->hub;
 
     for (unsigned w = 0; w < h->opts.n_workers; w++) {
         set_interest(t, w, 0);
     }
-    if (--u->n_feeds == 0) {
-        free(tg_map_remove(&h->users, tg_str_of(t->feed->user_id)));
+    if (t->feed != NULL) {
+        forget_feed_of(t);
     }
     (void)tg_map_remove(&h->topics, tg_str_of(t->key));
     tg_list_remove(&t->node);
@@ -377,11 +433,12 @@ static void on_subscribe(struct tg_mail *mail, void *owner)
     }
     if (t != NULL) {
         bool is_new = t->interest[m->worker] != m->topic;
-        struct feed *f = t->feed;
 
         set_interest(t, m->worker, m->topic);
-        tell(t, m->worker, feed_topic_state(f), TG_OK, TG_STR(""), is_new);
-        feed_offer_token(f, tg_str_of(m->token), m->exp_sec);
+        tell(t, m->worker, topic_state(t), TG_OK, TG_STR(""), is_new);
+        if (t->feed != NULL) {
+            feed_offer_token(t->feed, tg_str_of(m->token), m->exp_sec);
+        }
     }
     drop_sub(mail);
 }
@@ -394,12 +451,15 @@ static void on_unsubscribe(struct tg_mail *mail, void *owner)
     (void)owner;
     if (t != NULL && t->interest[m->worker] == m->topic) {
         set_interest(t, m->worker, 0);
+        if (t->feed == NULL && t->n_interested == 0) {
+            hub_forget_topic(t);
+        }
     }
     drop_sub(mail);
 }
 
 static struct sub_mail *new_sub(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
-                                tg_str name)
+                                const struct tg_topic_name *name)
 {
     struct sub_mail *m = TG_NEW(struct sub_mail);
     struct tg_buf key = {.max = (size_t)TG_TOPIC_MAX_BYTES * 4};
@@ -425,19 +485,18 @@ static enum tg_rc post(struct tg_hub *h, struct sub_mail *m)
 
 enum tg_rc tg_hub_subscribe(struct tg_hub *h, const struct tg_subscription *s)
 {
-    struct sub_mail *m = new_sub(h, s->worker, s->topic, s->class_id, s->name->name);
-    const char *why = NULL;
+    struct sub_mail *m = new_sub(h, s->worker, s->topic, s->class_id, s->name);
 
     m->mail.run = on_subscribe;
     m->user_id = tg_str_dup(s->user_id);
     m->token = tg_str_dup(s->token);
     m->exp_sec = s->exp_sec;
-    TG_ASSERT(tg_topic_parse(s->name->name, &m->name, &why) == TG_OK);
+    tg_topic_copy(s->name, &m->name);
     return post(h, m);
 }
 
 enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
-                              tg_str name)
+                              const struct tg_topic_name *name)
 {
     struct sub_mail *m = new_sub(h, worker, topic, class_id, name);
 
@@ -598,6 +657,7 @@ enum tg_rc tg_hub_create(const struct tg_hub_opts *opts, struct tg_hub **ret_hub
 
     h->opts = *opts;
     tg_list_init(&h->feeds);
+    tg_list_init(&h->published);
     tg_timer_init(&h->sweep, on_sweep);
     h->workers = tg_calloc(opts->n_workers, sizeof(struct tg_fanout *));
     h->outboxes = tg_calloc(opts->n_workers, sizeof(struct outbox));
@@ -663,6 +723,9 @@ static void on_stop(struct tg_mail *mail, void *owner)
     tg_loop_timer_stop(h->loop, &h->sweep);
     while (!tg_list_empty(&h->feeds)) {
         feed_close(TG_CONTAINER_OF(h->feeds.next, struct feed, node));
+    }
+    while (!tg_list_empty(&h->published)) {
+        hub_forget_topic(TG_CONTAINER_OF(h->published.next, struct topic, node));
     }
     tg_store_close(h->store);
     tg_loop_close_mail(h->loop);

@@ -54,6 +54,6 @@ struct tg_subscription {
  * from then on. TG_EFULL, TG_ECLOSED. */
 enum tg_rc tg_hub_subscribe(struct tg_hub *h, const struct tg_subscription *s) TG_MUST_USE;
 enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
-                              tg_str name) TG_MUST_USE;
+                              const struct tg_topic_name *name) TG_MUST_USE;
 
 #endif

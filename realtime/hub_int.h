@@ -43,10 +43,11 @@ struct feed {
 };
 
 struct topic {
+    struct tg_hub *hub;
     char *key;
-    tg_str name; /* what clients see: slice of the feed's */
-    struct feed *feed;
-    struct tg_list node; /* feed->topics */
+    tg_str name;         /* what clients see: slice of the feed's, or the key */
+    struct feed *feed;   /* NULL: published, which is covered while the store is up */
+    struct tg_list node; /* feed->topics, or hub->published */
     unsigned n_interested;
     tg_id interest[]; /* per worker: its number for the topic, 0 for none */
 };
@@ -79,6 +80,7 @@ struct tg_hub {
     struct tg_map users;     /* user id -> struct user */
     struct tg_map channels;  /* link id as text -> feed */
     struct tg_list feeds;
+    struct tg_list published; /* topics without a feed, while a worker is interested */
     struct tg_ids feed_ids;
     uint64_t next_link_id;
     struct tg_fanout **workers;

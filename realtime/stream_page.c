@@ -122,7 +122,8 @@ static bool start_read(struct tg_stream *s, uint32_t index)
     struct read *r = NULL;
     const struct tg_page_request req = {
         .topic = tg_str_of(c->topic->key),
-        .feed = tg_str_of(c->topic->key), /* a strict topic is its own feed */
+        /* A strict topic is its own feed, a published one has none. */
+        .feed = c->topic->name.kind == TG_TOPIC_STRICT ? tg_str_of(c->topic->key) : TG_STR(""),
         .epoch = s->epoch,
         .after = c->pos,
         .up_to = f->horizon,

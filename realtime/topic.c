@@ -168,24 +168,12 @@ static bool has_control(tg_str s)
     return false;
 }
 
-static const char *parse(tg_str text, struct tg_buf *out, struct tg_topic_name *t)
+static const char *parse_table(tg_str rest, struct tg_buf *out, struct tg_topic_name *t)
 {
-    tg_str rest = text;
-    tg_str relation = TG_STR_NONE;
-    tg_str schema = TG_STR_NONE;
+    tg_str relation = tg_str_cut(&rest, ':');
+    tg_str schema = tg_str_cut(&relation, '.');
     const char *why = NULL;
 
-    if (text.n > TG_TOPIC_MAX_BYTES) {
-        return "a topic has at most 512 bytes";
-    }
-    if (!tg_str_is_utf8(text) || has_control(text)) {
-        return "a topic is UTF-8 text without control characters";
-    }
-    if (!tg_str_eq(tg_str_cut(&rest, ':'), TG_STR("table")) || rest.p == NULL) {
-        return "a topic is written table:<schema>.<table>[:<filter>]";
-    }
-    relation = tg_str_cut(&rest, ':');
-    schema = tg_str_cut(&relation, '.');
     if (!is_identifier(schema) || relation.p == NULL || !is_identifier(relation)) {
         return "schema and table are plain names, without wildcards: table:public.tasks";
     }
@@ -209,26 +197,74 @@ static const char *parse(tg_str text, struct tg_buf *out, struct tg_topic_name *
     return why;
 }
 
-enum tg_rc tg_topic_parse(tg_str text, struct tg_topic_name *ret_topic, const char **ret_why)
+static const char *parse(const struct tg_declared_list *declared, tg_str text, struct tg_buf *out,
+                         struct tg_topic_name *t)
+{
+    tg_str rest = text;
+    tg_str first = tg_str_cut(&rest, ':');
+
+    if (text.n > TG_TOPIC_MAX_BYTES) {
+        return "a topic has at most 512 bytes";
+    }
+    if (!tg_str_is_utf8(text) || has_control(text)) {
+        return "a topic is UTF-8 text without control characters";
+    }
+    if (rest.p == NULL) {
+        return "a topic is written table:<schema>.<table>[:<filter>], or <name>:<key>";
+    }
+    if (tg_str_eq(first, TG_STR("table"))) {
+        return parse_table(rest, out, t);
+    }
+    t->declared = tg_declared_find(declared, first);
+    if (t->declared == NULL) {
+        return "no topic of this name is declared; tables are table:<schema>.<table>";
+    }
+    t->kind = TG_TOPIC_PUBLISHED;
+    t->key.n = rest.n;
+    (void)tg_buf_str(out, text);
+    return tg_declared_check_key(t->declared->key_type, rest);
+}
+
+/* The lengths are known, and how the parts follow each other: the slices follow from that. */
+static void slice(struct tg_topic_name *t)
+{
+    t->name.p = t->text;
+    if (t->kind == TG_TOPIC_STRICT) {
+        t->schema.p = t->text + sizeof("table:") - 1;
+        t->table.p = t->schema.p + t->schema.n + 1;
+        t->filter.p = t->filter.n == 0 ? NULL : t->table.p + t->table.n + 1;
+    } else {
+        t->key.p = t->text + t->name.n - t->key.n;
+    }
+}
+
+enum tg_rc tg_topic_parse(const struct tg_declared_list *declared, tg_str text,
+                          struct tg_topic_name *ret_topic, const char **ret_why)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf out = {0};
     struct tg_topic_name t = {0};
     const char *why = NULL;
 
     tg_buf_init(&out, (size_t)TG_TOPIC_MAX_BYTES * 2);
-    why = parse(text, &out, &t);
+    why = parse(declared, text, &out, &t);
     if (why != NULL) {
         *ret_why = why;
         return TG_EBADTOPIC;
     }
     t.name.n = out.n;
     t.text = tg_buf_take(&out);
-    t.name.p = t.text;
-    t.schema.p = t.text + sizeof("table:") - 1;
-    t.table.p = t.schema.p + t.schema.n + 1;
-    t.filter.p = t.filter.n == 0 ? NULL : t.table.p + t.table.n + 1;
+    slice(&t);
     *ret_topic = t;
     return TG_OK;
+}
+
+void tg_topic_copy(const struct tg_topic_name *t, struct tg_topic_name *ret_topic)
+{
+    struct tg_topic_name copy = *t;
+
+    copy.text = tg_str_dup(t->name);
+    slice(&copy);
+    *ret_topic = copy;
 }
 
 void tg_topic_fini(struct tg_topic_name *t)
@@ -237,9 +273,11 @@ void tg_topic_fini(struct tg_topic_name *t)
     *t = (struct tg_topic_name){0};
 }
 
-void tg_topic_key(struct tg_buf *out, tg_str class_id, tg_str name)
+void tg_topic_key(struct tg_buf *out, tg_str class_id, const struct tg_topic_name *t)
 {
-    (void)tg_buf_str(out, class_id);
-    (void)tg_buf_char(out, '|');
-    (void)tg_buf_str(out, name);
+    if (t->kind == TG_TOPIC_STRICT) {
+        (void)tg_buf_str(out, class_id);
+        (void)tg_buf_char(out, '|');
+    }
+    (void)tg_buf_str(out, t->name);
 }

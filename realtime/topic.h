@@ -1,6 +1,7 @@
 /* topic.h - the names of topics: parsed strictly, written in one canonical way.
  *
  *   table:<schema>.<table>[:<filter>]      a strict table topic (DESIGN.md 3)
+ *   <name>:<key>                           a declared one; without a table it is published
  *
  * The filter is Supabase's grammar (reference/realtime-protocol.md 8.3): conditions
  * `column=[not.]op.value` joined by commas. Canonical: no blanks around conditions,
@@ -8,24 +9,37 @@
 #ifndef TG_REALTIME_TOPIC_H
 #define TG_REALTIME_TOPIC_H
 
+#include "realtime/declared.h"
 #include "util/buf.h"
 
 enum { TG_TOPIC_MAX_BYTES = 512, TG_TOPIC_MAX_CONDITIONS = 16, TG_TOPIC_MAX_IN = 100 };
 
+enum tg_topic_kind {
+    TG_TOPIC_STRICT,    /* schema, table, filter; the policies of Supabase decide */
+    TG_TOPIC_PUBLISHED, /* declared, key; no feed: events come from who may publish */
+};
+
 struct tg_topic_name {
     char *text;  /* [owned] the canonical name; the others are slices of it */
     tg_str name; /* all of it */
+    enum tg_topic_kind kind;
+    const struct tg_declared *declared; /* NULL: strict */
     tg_str schema;
     tg_str table;
     tg_str filter; /* empty: none */
+    tg_str key;
 };
 
-/* `text` is decoded already. TG_EBADTOPIC, with *ret_why a sentence ([borrowed] for ever). */
-enum tg_rc tg_topic_parse(tg_str text, struct tg_topic_name *ret_topic,
-                          const char **ret_why) TG_MUST_USE;
+/* `text` is decoded already; `declared` may be NULL and outlives the topic. TG_EBADTOPIC, with
+ * *ret_why a sentence ([borrowed] for ever). */
+enum tg_rc tg_topic_parse(const struct tg_declared_list *declared, tg_str text,
+                          struct tg_topic_name *ret_topic, const char **ret_why) TG_MUST_USE;
+/* One of its own, to be finished as well. */
+void tg_topic_copy(const struct tg_topic_name *t, struct tg_topic_name *ret_topic);
 void tg_topic_fini(struct tg_topic_name *t);
 
-/* The key under which a strict topic is kept everywhere: "<class>|<name>". Appends. */
-void tg_topic_key(struct tg_buf *out, tg_str class_id, tg_str name);
+/* The key under which a topic is kept everywhere. Appends. A strict one belongs to a class:
+ * "<class>|<name>"; a published one is the same for all: "<name>". */
+void tg_topic_key(struct tg_buf *out, tg_str class_id, const struct tg_topic_name *t);
 
 #endif

@@ -10,7 +10,7 @@ static const char *canonical(const char *text)
     struct tg_topic_name t = {0};
     const char *why = NULL;
 
-    if (tg_topic_parse(tg_str_of(text), &t, &why) != TG_OK) {
+    if (tg_topic_parse(NULL, tg_str_of(text), &t, &why) != TG_OK) {
         cr_assert_not_null(why);
         return NULL;
     }
@@ -26,7 +26,7 @@ Test(topic, is_taken_apart)
     struct tg_topic_name t = {0};
     const char *why = NULL;
 
-    cr_assert_eq(tg_topic_parse(TG_STR("table:public.tasks:title=eq.a"), &t, &why), TG_OK);
+    cr_assert_eq(tg_topic_parse(NULL, TG_STR("table:public.tasks:title=eq.a"), &t, &why), TG_OK);
     cr_assert(tg_str_eq(t.schema, TG_STR("public")));
     cr_assert(tg_str_eq(t.table, TG_STR("tasks")));
     cr_assert(tg_str_eq(t.filter, TG_STR("title=eq.a")));
@@ -40,7 +40,7 @@ Test(topic, without_a_filter_has_an_empty_one)
     struct tg_topic_name t = {0};
     const char *why = NULL;
 
-    cr_assert_eq(tg_topic_parse(TG_STR("table:public.tasks"), &t, &why), TG_OK);
+    cr_assert_eq(tg_topic_parse(NULL, TG_STR("table:public.tasks"), &t, &why), TG_OK);
     cr_assert_eq(t.filter.n, 0);
     tg_topic_fini(&t);
 }
@@ -187,8 +187,152 @@ Test(topic, has_at_most_100_values_of_in)
 Test(topic, is_kept_under_its_class)
 {
     struct tg_buf key = {.max = 256};
+    struct tg_topic_name t = {0};
+    const char *why = NULL;
 
-    tg_topic_key(&key, TG_STR("c1"), TG_STR("table:public.tasks"));
+    cr_assert_eq(tg_topic_parse(NULL, TG_STR("table:public.tasks"), &t, &why), TG_OK);
+    tg_topic_key(&key, TG_STR("c1"), &t);
     cr_assert(tg_str_eq(tg_buf_view(&key), TG_STR("c1|table:public.tasks")));
+    tg_topic_fini(&t);
     tg_buf_fini(&key);
+}
+
+/* ---- declared topics ---- */
+
+static const struct tg_declared declared[] = {
+    {TG_STR_INIT("notes"), TG_KEY_TEXT, true},
+    {TG_STR_INIT("trips"), TG_KEY_UUID, true},
+    {TG_STR_INIT("rooms"), TG_KEY_INT, true},
+};
+static const struct tg_declared_list list = {declared, TG_ARRAY_LEN(declared)};
+
+static bool is_topic(const char *text)
+{
+    struct tg_topic_name t = {0};
+    const char *why = NULL;
+
+    if (tg_topic_parse(&list, tg_str_of(text), &t, &why) != TG_OK) {
+        cr_assert_not_null(why);
+        return false;
+    }
+    cr_assert(tg_str_eq(t.name, tg_str_of(text)), "a declared topic is its own spelling");
+    tg_topic_fini(&t);
+    return true;
+}
+
+Test(topic, that_is_declared_is_a_name_and_a_key)
+{
+    struct tg_topic_name t = {0};
+    struct tg_topic_name copy = {0};
+    const char *why = NULL;
+
+    cr_assert_eq(tg_topic_parse(&list, TG_STR("notes:a:b"), &t, &why), TG_OK);
+    tg_topic_copy(&t, &copy);
+    tg_topic_fini(&t);
+    cr_assert_eq(copy.kind, TG_TOPIC_PUBLISHED);
+    cr_assert_eq(copy.declared, &declared[0]);
+    cr_assert(tg_str_eq(copy.name, TG_STR("notes:a:b")));
+    cr_assert(tg_str_eq(copy.key, TG_STR("a:b")), "the first colon ends the name");
+    tg_topic_fini(&copy);
+}
+
+Test(topic, of_a_table_is_copied_with_all_its_parts)
+{
+    struct tg_topic_name t = {0};
+    struct tg_topic_name copy = {0};
+    const char *why = NULL;
+
+    cr_assert_eq(tg_topic_parse(&list, TG_STR("table:public.tasks:a=eq.1"), &t, &why), TG_OK);
+    tg_topic_copy(&t, &copy);
+    tg_topic_fini(&t);
+    cr_assert_eq(copy.kind, TG_TOPIC_STRICT);
+    cr_assert(tg_str_eq(copy.schema, TG_STR("public")));
+    cr_assert(tg_str_eq(copy.table, TG_STR("tasks")));
+    cr_assert(tg_str_eq(copy.filter, TG_STR("a=eq.1")));
+    tg_topic_fini(&copy);
+}
+
+Test(topic, that_is_published_is_the_same_for_all_classes)
+{
+    struct tg_buf key = {.max = 256};
+    struct tg_topic_name t = {0};
+    const char *why = NULL;
+
+    cr_assert_eq(tg_topic_parse(&list, TG_STR("notes:42"), &t, &why), TG_OK);
+    tg_topic_key(&key, TG_STR("c1"), &t);
+    cr_assert(tg_str_eq(tg_buf_view(&key), TG_STR("notes:42")));
+    tg_topic_fini(&t);
+    tg_buf_fini(&key);
+}
+
+Test(topic, that_nobody_declared_is_refused)
+{
+    cr_assert_not(is_topic("other:42"));
+    cr_assert_not(is_topic("notes"));
+    cr_assert_not(is_topic("inbox"));
+    cr_assert_null(canonical("notes:42"), "nothing is declared there");
+}
+
+Test(topic, has_a_key_in_its_types_one_spelling)
+{
+    static const char *const good[] = {
+        "notes:42",
+        "notes:-",
+        "notes:\xc3\xa9t\xc3\xa9",
+        "trips:0b6bd2f4-6b3c-4f2b-8a53-5a4a8d2f7a10",
+        "rooms:0",
+        "rooms:42",
+        "rooms:-42",
+        "rooms:9223372036854775807",
+        "rooms:-9223372036854775808",
+    };
+    static const char *const bad[] = {
+        "notes:",
+        "notes:a b",
+        "notes:a\tb",
+        "notes:\xc2\x85",
+        "notes:\xff",
+        "trips:0B6BD2F4-6b3c-4f2b-8a53-5a4a8d2f7a10",
+        "trips:0b6bd2f46b3c4f2b8a535a4a8d2f7a10",
+        "trips:0b6bd2f4-6b3c-4f2b-8a53-5a4a8d2f7a1",
+        "trips:42",
+        "rooms:042",
+        "rooms:-0",
+        "rooms:+1",
+        "rooms:1.0",
+        "rooms:9223372036854775808",
+        "rooms:-9223372036854775809",
+        "rooms:",
+        "rooms:-",
+    };
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(good); i++) {
+        cr_assert(is_topic(good[i]), "%s", good[i]);
+    }
+    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
+        cr_assert_not(is_topic(bad[i]), "%s", bad[i]);
+    }
+}
+
+Test(topic, has_a_key_of_at_most_128_bytes)
+{
+    char text[6 + 129 + 1] = "notes:";
+
+    memset(text + 6, 'k', 128);
+    cr_assert(is_topic(text));
+    text[6 + 128] = 'k';
+    cr_assert_not(is_topic(text));
+}
+
+Test(topic, that_is_declared_has_a_plain_name_of_its_own)
+{
+    static const char *const good[] = {"a", "trip-notices", "trip_notices2"};
+    static const char *const bad[] = {"", "2a", "-a", "A", "a.b", "a:b", "table", "inbox", "a b"};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(good); i++) {
+        cr_assert(tg_declared_is_name(tg_str_of(good[i])), "%s", good[i]);
+    }
+    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
+        cr_assert_not(tg_declared_is_name(tg_str_of(bad[i])), "%s", bad[i]);
+    }
 }

@@ -564,6 +564,9 @@ void stop(void)
     tg_memlog_destroy(world.log);
 }
 
+static const struct tg_declared declared[] = {{TG_STR_INIT("notes"), TG_KEY_TEXT, true}};
+static const struct tg_declared_list topics = {declared, TG_ARRAY_LEN(declared)};
+
 void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id, unsigned secs)
 {
     struct tg_topic_name name = {0};
@@ -576,7 +579,7 @@ void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id
     s.class_id = world.class_id == NULL ? s.user_id : tg_str_of(world.class_id);
     s.token = tg_str_of(token);
     s.exp_sec = (int64_t)(world.now / TG_SEC(1)) + secs;
-    cr_assert_eq(tg_topic_parse(tg_str_of(topic), &name, &why), TG_OK);
+    cr_assert_eq(tg_topic_parse(&topics, tg_str_of(topic), &name, &why), TG_OK);
     cr_assert_eq(tg_hub_subscribe(world.hub, &s), TG_OK);
     tg_topic_fini(&name);
     turn();
@@ -589,8 +592,12 @@ void subscribe(const char *topic, tg_id id)
 
 void unsubscribe(const char *user, const char *topic, unsigned worker, tg_id id)
 {
-    cr_assert_eq(tg_hub_unsubscribe(world.hub, worker, id, tg_str_of(user), tg_str_of(topic)),
-                 TG_OK);
+    struct tg_topic_name name = {0};
+    const char *why = NULL;
+
+    cr_assert_eq(tg_topic_parse(&topics, tg_str_of(topic), &name, &why), TG_OK);
+    cr_assert_eq(tg_hub_unsubscribe(world.hub, worker, id, tg_str_of(user), &name), TG_OK);
+    tg_topic_fini(&name);
     turn();
 }
 

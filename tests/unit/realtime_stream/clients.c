@@ -112,7 +112,7 @@ static struct tg_stream_want want_of(char topic, const char *cursor, struct tg_t
     const char *why = NULL;
 
     (void)snprintf(text, sizeof(text), "table:public.%c", topic);
-    cr_assert_eq(tg_topic_parse(tg_str_of(text), ret_name, &why), TG_OK);
+    cr_assert_eq(tg_topic_parse(NULL, tg_str_of(text), ret_name, &why), TG_OK);
     if (cursor != NULL && strcmp(cursor, "earliest") == 0) {
         want.from = TG_FROM_EARLIEST;
     } else if (cursor != NULL) {

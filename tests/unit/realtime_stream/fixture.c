@@ -112,10 +112,11 @@ enum tg_rc tg_hub_subscribe(struct tg_hub *h, const struct tg_subscription *s)
 }
 
 enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg_str class_id,
-                              tg_str name)
+                              const struct tg_topic_name *t)
 {
     void *p = h;
     struct world *w = p;
+    tg_str name = t->name;
 
     (void)worker;
     (void)class_id;
