@@ -56,7 +56,7 @@ bool tg_quota_take(struct tg_quota *q, unsigned worker, tg_str key,
 {
     uint64_t hash = tg_hash(key);
     struct tg_quota_place place = {
-        .cells = {(uint32_t)(hash % CELLS), (uint32_t)((hash >> CELL_BITS) % CELLS)},
+        .cells = {(uint16_t)(hash % CELLS), (uint16_t)((hash >> CELL_BITS) % CELLS)},
         .is_taken = true};
 
     TG_ASSERT(worker < q->n_workers);

@@ -14,7 +14,7 @@ struct tg_quota;
 
 /* A place that was given; keep it as long as the place is held. */
 struct tg_quota_place {
-    uint32_t cells[2];
+    uint16_t cells[2];
     bool is_taken;
 };
 

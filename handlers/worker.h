@@ -5,6 +5,7 @@
 
 #include "auth/apikey.h"
 #include "auth/memory.h"
+#include "handlers/client.h"
 #include "http1/conn.h"
 #include "loop/loop.h"
 #include "realtime/stream.h"
@@ -62,6 +63,7 @@ struct tg_worker {
     struct tg_keys *keys; /* this worker's reference; swapped whole */
     struct tg_jwks_fetch *jwks;
     struct tg_fanout *fanout;
+    struct tg_client_tables clients;
     struct tg_list tunnels; /* handlers/tunnel.c's */
     uint64_t next_request;  /* of request ids */
     char id_prefix[20];     /* of request ids: tells process and worker */

@@ -211,6 +211,7 @@ void tg_server_worker_destroy(struct tg_server_worker *s)
     }
     tg_loop_destroy(s->w.loop);
     tg_fanout_destroy(s->w.fanout);
+    tg_client_tables_fini(&s->w.clients);
     tg_jwks_fetch_destroy(s->w.jwks);
     tg_auth_destroy(s->w.auth);
     tg_keys_unref(s->w.keys);

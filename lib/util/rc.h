@@ -35,6 +35,10 @@
     X(TG_EMEDIATYPE, "TG515", 415, false, "The content type is not supported")                     \
     X(TG_ESEMANTIC, "TG522", 422, false, "The content was understood but cannot be used")          \
     X(TG_ERATE, "TG529", 429, true, "Too many requests")                                           \
+    X(TG_EUSERSTREAMS, "TG523", 429, true, "This user has too many streams open")                  \
+    X(TG_EADDRESSSTREAMS, "TG524", 429, true, "This address has too many streams open")            \
+    X(TG_EDEVICES, "TG525", 429, false, "This user has too many devices")                          \
+    X(TG_EDEVICETOPICS, "TG526", 429, false, "This device follows too many topics")                \
     X(TG_EHEADSIZE, "TG531", 431, false, "The request header is too large")                        \
     X(TG_EINTERNAL, "TG600", 500, false, "Something went wrong here")                              \
     X(TG_EVERSION, "TG605", 505, false, "The HTTP version is not supported")                       \
@@ -44,6 +48,8 @@
     X(TG_EBUSY, "TG606", 503, true, "Too many at once")                                            \
     X(TG_EDRAINING, "TG607", 503, true, "This gateway is going away")                              \
     X(TG_ENOTREADY, "TG608", 503, true, "Not ready yet")                                           \
+    X(TG_EALLSTREAMS, "TG610", 503, true, "Too many streams are open on this gateway")             \
+    X(TG_EANONDEVICES, "TG611", 503, true, "There are too many anonymous devices")                 \
     X(TG_EGATEWAYTIME, "TG609", 504, true, "The upstream did not answer in time")                  \
     /* Inside the program; a client sees them as TG600 unless a handler says better. */            \
     X(TG_ECANCELED, "TG700", 500, false, "cancelled")                                              \

@@ -62,6 +62,11 @@ tg_str tg_conn_peer(const struct tg_conn *c)
     return ADDRESS;
 }
 
+void *tg_conn_server_arg(const struct tg_conn *c)
+{
+    return c->worker;
+}
+
 bool tg_conn_peer_is_trusted(const struct tg_conn *c)
 {
     (void)c;
@@ -276,6 +281,7 @@ void fleet_drop(struct fleet *f)
 
         tg_loop_destroy(w->loop);
         tg_auth_destroy(w->auth);
+        tg_client_tables_fini(&w->clients);
         tg_keys_unref(w->keys);
     }
     for (size_t i = f->n; i > 0; i--) {

@@ -8,6 +8,7 @@
 #include "handlers/route.h"
 
 struct tg_conn {
+    struct tg_worker *worker;
     const struct tg_request_handler *handler;
     void *ctx;
     bool is_parked, is_closed;

@@ -22,6 +22,7 @@ static void begin(struct given *g)
 
 static void route(struct given *g)
 {
+    g->r.conn.worker = &g->fleet.workers[0];
     tg_router_on_request(&g->r.conn, &g->r.req, &g->fleet.workers[0]);
 }
 

@@ -37,6 +37,7 @@ static void begin(struct given *g, const char *target)
 
 static void start(struct given *g)
 {
+    g->r.conn.worker = &g->fleet.workers[0];
     tg_sse_start(tg_exchange_create(&g->fleet.workers[0], &g->r.conn, &g->r.req));
 }
 
@@ -214,7 +215,7 @@ Test(sse, each_cap_has_its_own_answer_and_gives_its_place_back)
     cr_assert(tg_quota_take(g.fleet.opts.per_address, 0, ADDRESS, &place));
     start(&g);
     cr_assert_eq(g.r.conn.status, 429);
-    cr_assert_not_null(strstr(g.r.conn.body, "this address has too many streams open"));
+    cr_assert_not_null(strstr(g.r.conn.body, "TG524"));
     request_gone(&g.r);
     request_drop(&g.r);
 

@@ -208,6 +208,11 @@ void tg_jwks_fetch_destroy(struct tg_jwks_fetch *j)
     (void)j;
 }
 
+void tg_client_tables_fini(struct tg_client_tables *t)
+{
+    (void)t;
+}
+
 /* ---- a worker ---- */
 
 struct tg_server_worker *worker_make(unsigned index)

@@ -1,0 +1,300 @@
+/* admission.c - who asks, for what, from where on, and whether there is a place. */
+#include "handlers/admission.h"
+
+#include "auth/token.h"
+#include "handlers/bearer.h"
+#include "handlers/forward.h"
+
+/* ---- who ---- */
+
+struct tg_stream_user tg_admission_stream_user(const struct tg_token *token)
+{
+    if (token == NULL) {
+        return (struct tg_stream_user){.exp_sec = INT64_MAX};
+    }
+    return (struct tg_stream_user){.class_id = tg_str_of(token->class_id),
+                                   .user_id = tg_str_of(token->user_id),
+                                   .token = token->text,
+                                   .exp_sec = token->exp_sec};
+}
+
+tg_str tg_admission_user(const struct tg_admission *a)
+{
+    return a->token == NULL ? TG_STR("anon") : tg_str_of(a->token->user_id);
+}
+
+/* ---- what is asked for ---- */
+
+bool tg_device_is_id(tg_str id)
+{
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == ':' || c == '~' || c == '-')) {
+            return false;
+        }
+    }
+    return id.n > 0 && id.n <= TG_DEVICE_MAX_BYTES;
+}
+
+/* Strict topics are for the tables that the operator lists, or all of `public`. */
+static bool is_served(const struct tg_handler_opts *o, const struct tg_topic_name *t)
+{
+    tg_str relation = tg_str_make(t->schema.p, t->schema.n + 1 + t->table.n);
+
+    if (o->n_strict_tables == 0) {
+        return tg_str_eq(t->schema, TG_STR("public"));
+    }
+    for (size_t i = 0; i < o->n_strict_tables; i++) {
+        if (tg_str_eq(o->strict_tables[i], relation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum tg_rc tg_admission_topic(const struct tg_handler_opts *o, const struct tg_token *token,
+                              tg_str text, struct tg_topic_name *ret_name, const char **ret_why)
+{
+    struct tg_topic_name name = {0};
+    enum tg_rc rc = tg_topic_parse(o->declared, text, &name, ret_why);
+
+    if (rc != TG_OK) {
+        return rc;
+    }
+    if (token == NULL && (name.kind != TG_TOPIC_PUBLISHED || !name.declared->is_public)) {
+        *ret_why = "this topic needs a user";
+        rc = TG_ENOTOKEN;
+    } else if (name.kind == TG_TOPIC_STRICT && !is_served(o, &name)) {
+        *ret_why = "this table is not served as a topic";
+        rc = TG_EFORBIDDEN;
+    }
+    if (rc != TG_OK) {
+        tg_topic_fini(&name);
+        return rc;
+    }
+    *ret_name = name;
+    return TG_OK;
+}
+
+enum tg_rc tg_admission_cursor(tg_str text, struct tg_stream_want *want)
+{
+    if (text.n == 0 || tg_str_eq(text, TG_STR("now"))) {
+        want->from = TG_FROM_NOW;
+        return TG_OK;
+    }
+    if (tg_str_eq(text, TG_STR("earliest"))) {
+        want->from = TG_FROM_EARLIEST;
+        return TG_OK;
+    }
+    want->from = TG_FROM_CURSOR;
+    return tg_cursor_parse(text, &want->epoch, &want->pos);
+}
+
+/* The query, read once from its beginning to its end. */
+struct asked {
+    size_t room; /* for topics */
+    tg_str cursor;
+    const char *why; /* what is wrong with it */
+};
+
+static bool has_topic(const struct tg_admission *a, tg_str name)
+{
+    for (size_t i = 0; i < a->n_wants; i++) {
+        if (tg_str_eq(a->names[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum tg_rc add_topic(struct tg_admission *a, size_t room, tg_str text, const char **ret_why)
+{
+    struct tg_topic_name *name = &a->names[a->n_wants];
+    enum tg_rc rc = TG_OK;
+
+    if (a->n_wants == room) {
+        *ret_why = "too many topics for one stream";
+        return TG_EBADTOPIC;
+    }
+    rc = tg_admission_topic(a->x->w->opts, a->token, text, name, ret_why);
+    if (rc != TG_OK) {
+        return rc;
+    }
+    if (has_topic(a, name->name)) {
+        tg_topic_fini(name); /* twice the same is once */
+        return TG_OK;
+    }
+    a->wants[a->n_wants] = (struct tg_stream_want){.name = name};
+    a->n_wants++;
+    return TG_OK;
+}
+
+/* Each pair of the query may be a topic, up to what a stream takes. Returns for how many. */
+static size_t make_room(struct tg_admission *a)
+{
+    const size_t most = TG_MIN(a->x->w->opts->max_topics, (size_t)TG_STREAM_MAX_TOPICS);
+    tg_str rest = a->x->query;
+    size_t n = 0;
+
+    while (rest.n > 0 && n < most) {
+        (void)tg_str_cut(&rest, '&');
+        n++;
+    }
+    a->names = tg_arena_alloc(&a->x->req->arena, n * sizeof(a->names[0]));
+    a->wants = tg_arena_alloc(&a->x->req->arena, n * sizeof(a->wants[0]));
+    return n;
+}
+
+static enum tg_rc take_param(struct tg_admission *a, struct asked *q, tg_str name, tg_str value)
+{
+    if (tg_str_eq(name, TG_STR("topic"))) {
+        return add_topic(a, q->room, value, &q->why);
+    }
+    if (tg_str_eq(name, TG_STR("cursor"))) {
+        q->cursor = value;
+    } else if (tg_str_eq(name, TG_STR("device"))) {
+        a->device = value;
+        if (value.n > 0 && !tg_device_is_id(value)) {
+            q->why = "a device is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -";
+            return TG_EBADPARAM;
+        }
+    } else if (tg_str_eq(name, TG_STR("label"))) {
+        a->label = value;
+        if (value.n > TG_DEVICE_LABEL_MAX_BYTES || !tg_str_is_utf8(value)) {
+            q->why = "a label is at most 256 bytes of UTF-8";
+            return TG_EBADPARAM;
+        }
+    } else if (tg_str_eq(name, TG_STR("snapshot"))) {
+        a->is_snapshot = tg_str_eq(value, TG_STR("1"));
+    }
+    return TG_OK;
+}
+
+/* The client's own cursor is for all topics. */
+static enum tg_rc place_wants(struct tg_admission *a, tg_str cursor)
+{
+    struct tg_stream_want from = {0};
+    enum tg_rc rc = tg_admission_cursor(cursor, &from);
+
+    a->has_cursor = cursor.n > 0;
+    for (size_t i = 0; rc == TG_OK && i < a->n_wants; i++) {
+        const struct tg_topic_name *name = a->wants[i].name;
+
+        a->wants[i] = from;
+        a->wants[i].name = name;
+    }
+    return rc;
+}
+
+static enum tg_rc read_query(struct tg_admission *a, const char **ret_why)
+{
+    struct tg_exchange *x = a->x;
+    const struct tg_field *last = tg_fields_find(x->req->head.fields, TG_STR("Last-Event-ID"));
+    struct asked q = {.room = make_room(a)};
+    tg_str name = TG_STR_NONE;
+    tg_str value = TG_STR_NONE;
+    size_t at = 0;
+    enum tg_rc rc = TG_OK;
+
+    while ((rc = tg_exchange_param(x, &at, &name, &value)) == TG_OK) {
+        rc = take_param(a, &q, name, value);
+        if (rc != TG_OK) {
+            *ret_why = q.why;
+            return rc;
+        }
+    }
+    if (rc != TG_EEOF) {
+        *ret_why = "a percent escape is broken";
+        return rc;
+    }
+    if (a->n_wants == 0 && a->opts.needs_topic) {
+        *ret_why = "name at least one topic: ?topic=table:public.tasks";
+        return TG_EBADTOPIC;
+    }
+    /* The browser's own memory of where it was is newer than the URL it was opened with. */
+    if (a->opts.takes_last_event_id && last != NULL && last->value.n > 0) {
+        q.cursor = last->value;
+    }
+    return place_wants(a, q.cursor);
+}
+
+/* ---- places ---- */
+
+/* Each cap has its own answer (DESIGN.md 5). */
+static enum tg_rc take_places(struct tg_admission *a)
+{
+    const struct tg_exchange *x = a->x;
+    const struct tg_handler_opts *o = x->w->opts;
+    const struct tg_forward_peer peer = {tg_conn_peer(x->conn), tg_conn_peer_is_trusted(x->conn)};
+    tg_str address = tg_forward_client(x->req->head.fields, peer);
+
+    if (!a->opts.takes_place) {
+        return TG_OK;
+    }
+    if (a->token != NULL &&
+        !tg_quota_take(o->per_user, x->w->index, a->user.user_id, &a->user_place)) {
+        return TG_EUSERSTREAMS;
+    }
+    if (!tg_quota_take(o->per_address, x->w->index, address, &a->address_place)) {
+        return TG_EADDRESSSTREAMS;
+    }
+    return TG_OK;
+}
+
+static void give_places(struct tg_admission *a)
+{
+    const struct tg_worker *w = a->x->w;
+
+    tg_quota_give(w->opts->per_user, w->index, &a->user_place);
+    tg_quota_give(w->opts->per_address, w->index, &a->address_place);
+}
+
+/* ---- step by step ---- */
+
+static void on_caller(enum tg_rc rc, struct tg_token *token, void *arg)
+{
+    struct tg_admission *a = arg;
+    const char *why = NULL;
+
+    a->wait = NULL;
+    a->token = token;
+    a->user = tg_admission_stream_user(token);
+    if (rc == TG_OK) {
+        rc = read_query(a, &why);
+    }
+    if (rc == TG_OK) {
+        rc = take_places(a);
+    }
+    a->done(rc, tg_str_of(why), a, a->arg);
+}
+
+void tg_admit(struct tg_exchange *x, const struct tg_admit_opts *opts, tg_admit_fn *done, void *arg,
+              struct tg_admission **ret_a)
+{
+    struct tg_admission *a = tg_arena_alloc(&x->req->arena, sizeof(*a));
+
+    a->x = x;
+    a->opts = *opts;
+    a->done = done;
+    a->arg = arg;
+    *ret_a = a;
+    tg_bearer_user(x, on_caller, a, &a->wait);
+}
+
+void tg_admission_fini(struct tg_admission *a)
+{
+    if (a == NULL || a->x == NULL) {
+        return;
+    }
+    if (a->wait != NULL) {
+        tg_bearer_cancel(a->wait);
+    }
+    give_places(a);
+    for (size_t i = 0; i < a->n_wants; i++) {
+        tg_topic_fini(&a->names[i]);
+    }
+    tg_token_unref(a->token);
+    *a = (struct tg_admission){0};
+}

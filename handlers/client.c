@@ -1,0 +1,165 @@
+/* client.c - hash tables of the open streams of a worker, by intrusive chains. */
+#include "handlers/client.h"
+
+#include <stdlib.h>
+
+#include "auth/token.h"
+#include "handlers/admission.h"
+#include "handlers/worker.h"
+#include "util/map.h"
+
+enum { MIN_BUCKETS = 64, LOAD = 2 /* clients per bucket before it grows */ };
+
+/* ---- keys ---- */
+
+static uint64_t key_of(tg_str user, tg_str text)
+{
+    const uint64_t both[2] = {tg_hash(user), tg_hash(text)};
+
+    return tg_hash(tg_str_make((const char *)both, sizeof(both)));
+}
+
+static uint32_t user_key_of(tg_str user)
+{
+    return (uint32_t)(tg_hash(user) >> 32);
+}
+
+/* ---- tables ---- */
+
+static void push(struct tg_client_hook **bucket, struct tg_client_hook *h)
+{
+    h->next = *bucket;
+    h->at = bucket;
+    if (h->next != NULL) {
+        h->next->at = &h->next;
+    }
+    *bucket = h;
+}
+
+static void grow(struct tg_client_table *t)
+{
+    size_t cap = t->cap == 0 ? MIN_BUCKETS : t->cap * 2;
+    struct tg_client_hook **buckets = tg_calloc(cap, sizeof(struct tg_client_hook *));
+
+    for (size_t i = 0; i < t->cap; i++) {
+        for (struct tg_client_hook *h = t->buckets[i], *next = NULL; h != NULL; h = next) {
+            next = h->next;
+            push(&buckets[h->key & (cap - 1)], h);
+        }
+    }
+    free(t->buckets);
+    t->buckets = buckets;
+    t->cap = cap;
+}
+
+static void link_in(struct tg_client_table *t, struct tg_client_hook *h, uint64_t key)
+{
+    TG_ASSERT(h->at == NULL);
+    if (t->n >= t->cap * LOAD) {
+        grow(t);
+    }
+    h->key = key;
+    push(&t->buckets[key & (t->cap - 1)], h);
+    t->n++;
+}
+
+static void unlink_from(struct tg_client_table *t, struct tg_client_hook *h)
+{
+    if (h->at == NULL) {
+        return;
+    }
+    *h->at = h->next;
+    if (h->next != NULL) {
+        h->next->at = h->at;
+    }
+    h->at = NULL;
+    h->next = NULL;
+    t->n--;
+}
+
+void tg_client_tables_fini(struct tg_client_tables *t)
+{
+    TG_ASSERT(t->devices.n == 0 && t->sessions.n == 0);
+    free(t->devices.buckets);
+    free(t->sessions.buckets);
+    *t = (struct tg_client_tables){0};
+}
+
+/* ---- walks ---- */
+
+static struct tg_client *of_device(struct tg_client_hook *h)
+{
+    return TG_CONTAINER_OF(h, struct tg_client, device);
+}
+
+/* The first of a bucket's chain from `h` on with this key. */
+static struct tg_client_hook *with_key(struct tg_client_hook *h, uint64_t key)
+{
+    while (h != NULL && h->key != key) {
+        h = h->next;
+    }
+    return h;
+}
+
+static struct tg_client_hook *first(const struct tg_client_table *t, uint64_t key)
+{
+    return t->cap == 0 ? NULL : with_key(t->buckets[key & (t->cap - 1)], key);
+}
+
+static bool is_open(const struct tg_client *c, uint32_t user_key)
+{
+    return c->user_key == user_key && c->stream != NULL;
+}
+
+size_t tg_clients_of_device(const struct tg_worker *w, tg_str user, tg_str device)
+{
+    const uint64_t key = key_of(user, device);
+    const uint32_t user_key = user_key_of(user);
+    size_t n = 0;
+
+    for (struct tg_client_hook *h = first(&w->clients.devices, key); h != NULL;
+         h = with_key(h->next, key)) {
+        n += is_open(of_device(h), user_key) ? 1 : 0;
+    }
+    return n;
+}
+
+/* ---- one client ---- */
+
+enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
+                          const struct tg_sink_ops *ops, void *arg, bool is_held)
+{
+    struct tg_worker *w = a->x->w;
+    const struct tg_stream_opts opts = {.wants = a->wants,
+                                        .n_wants = a->n_wants,
+                                        .user = a->user,
+                                        .is_held = is_held,
+                                        .ops = ops,
+                                        .arg = arg};
+    enum tg_rc rc = tg_stream_open(w->fanout, &opts, &c->stream);
+
+    if (rc != TG_OK) {
+        return rc == TG_EBUSY ? TG_EALLSTREAMS : rc;
+    }
+    c->user_place = a->user_place;
+    c->address_place = a->address_place;
+    a->user_place.is_taken = false;
+    a->address_place.is_taken = false;
+    c->user_key = user_key_of(tg_admission_user(a));
+    if (a->device.n > 0) {
+        link_in(&w->clients.devices, &c->device, key_of(tg_admission_user(a), a->device));
+    }
+    if (a->token != NULL) {
+        link_in(&w->clients.sessions, &c->session,
+                key_of(tg_admission_user(a), a->token->session_id));
+    }
+    return TG_OK;
+}
+
+void tg_client_leave(struct tg_worker *w, struct tg_client *c)
+{
+    unlink_from(&w->clients.devices, &c->device);
+    unlink_from(&w->clients.sessions, &c->session);
+    tg_quota_give(w->opts->per_user, w->index, &c->user_place);
+    tg_quota_give(w->opts->per_address, w->index, &c->address_place);
+}
