@@ -122,6 +122,9 @@ void tg_check_rules(const struct tg_config *cfg, tg_check_error_fn *on_error, vo
     if (cfg->supabase.jwks_url[0] != '\0' && !is_on_project(cfg, cfg->supabase.jwks_url)) {
         on_error("supabase.jwks_url", "must be a URL of supabase.url's", arg);
     }
+    if (cfg->publish.secret[0] != '\0' && strlen(cfg->publish.secret) < SECRET_MIN_BYTES) {
+        on_error("publish.secret", "must have at least 32 bytes: openssl rand -hex 32", arg);
+    }
     if (cfg->supabase.forward_client_ip && cfg->supabase.service_key[0] == '\0') {
         on_error("supabase.forward_client_ip", "needs supabase.service_key", arg);
     }

@@ -30,6 +30,25 @@ struct tg_config_origin {
     unsigned line; /* in the file */
 };
 
+/* What the key of a declared topic is, and how it must be spelt. */
+enum tg_config_topic_key { TG_TOPIC_BY_TEXT, TG_TOPIC_BY_UUID, TG_TOPIC_BY_INT };
+
+enum { TG_CONFIG_TOPICS_MAX = 128 };
+
+struct tg_config_topic {
+    const char *name;
+    bool is_public;
+    enum tg_config_topic_key key_type;
+    unsigned given; /* members that the file has, as bits: config/topics.c */
+    unsigned line;
+};
+
+struct tg_config_topics {
+    struct tg_config_topic items[TG_CONFIG_TOPICS_MAX];
+    size_t n;
+    unsigned line; /* of the section; 0: there is none */
+};
+
 #define TG_CTYPE_BOOL bool
 #define TG_CTYPE_U32 uint32_t
 #define TG_CTYPE_U64 uint64_t
@@ -79,6 +98,7 @@ enum { TG_CONFIG_KEYS = 0 TG_CONFIG_SECTIONS(TG_CONFIG_COUNT) };
 
 struct tg_config {
     TG_CONFIG_SECTIONS(TG_CONFIG_STRUCT)
+    struct tg_config_topics topics;                 /* its names are the operator's */
     struct tg_config_origin origin[TG_CONFIG_KEYS]; /* by the key's place in keys.h */
     struct tg_arena arena;                          /* holds the texts */
 };

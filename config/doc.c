@@ -1,6 +1,7 @@
 /* doc.c - `tidegate --dump` and `tidegate --config-doc`. */
 #include "config/doc.h"
 
+#include "config/topics.h"
 #include "config/value.h"
 
 static const char intro[] =
@@ -82,6 +83,7 @@ void tg_config_dump(const struct tg_config *cfg, struct tg_buf *out)
         }
         dump_key(cfg, &keys[i], out);
     }
+    tg_topics_render(cfg, out);
 }
 
 static void describe_preset(const struct tg_config_key *key, struct tg_buf *out)
@@ -121,4 +123,5 @@ void tg_config_doc(struct tg_buf *out)
             }
         }
     }
+    tg_topics_doc(out);
 }

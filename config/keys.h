@@ -199,6 +199,17 @@
     K(streams, topic_linger, DURATION, "1m", "0", "1h", RESTART, PLAIN,                            \
       "How long a worker keeps a topic's recent events at hand when its last reader has left.")
 
+#define TG_CONFIG_PUBLISH(K)                                                                       \
+    K(publish, secret, TEXT, "", "0", "1024", RESTART, SECRET,                                     \
+      "Signs requests to /sync/v1/publish that carry no service key; empty takes none. At least "  \
+      "32 bytes.")                                                                                 \
+    K(publish, tolerance, DURATION, "5m", "1s", "1h", RESTART, PLAIN,                              \
+      "How far a signature's time may be from the gateway's clock.")                               \
+    K(publish, events_max, U32, "100", "1", "1000", RESTART, PLAIN,                                \
+      "Events in one request to /sync/v1/publish.")                                                \
+    K(publish, once_for, DURATION, "1d", "1m", "30d", RESTART, PLAIN,                              \
+      "How long the idempotency key of a published event is remembered.")
+
 #define TG_CONFIG_ADMIN(K)                                                                         \
     K(admin, listen, ADDRESS, "127.0.0.1:9090", "", "", RESTART, PLAIN,                            \
       "Where health, metrics and status are served. Anyone who can connect can read them.")
@@ -220,6 +231,7 @@
     S(realtime, TG_CONFIG_REALTIME, "The upstream Realtime sockets.")                              \
     S(strict, TG_CONFIG_STRICT, "Table topics, for which Supabase's own policies decide.")         \
     S(streams, TG_CONFIG_STREAMS, "Streams to clients.")                                           \
+    S(publish, TG_CONFIG_PUBLISH, "Events of declared topics, by POST /sync/v1/publish.")          \
     S(admin, TG_CONFIG_ADMIN, "The operator's port.")                                              \
     S(log, TG_CONFIG_LOG, "What is written about all this.")
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/check.h"
+#include "config/topics.h"
 #include "config/value.h"
 #include "config/yaml.h"
 
@@ -76,6 +77,7 @@ static void complain_unknown(struct loader *l, tg_str name)
             tg_buf_printf(l->errors, "%s%s", sep, sections[i].name);
             sep = ", ";
         }
+        tg_buf_printf(l->errors, "%stopics", sep);
     } else {
         tg_buf_str(l->errors, TG_STR(" is not a key; this section has: "));
         for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
@@ -145,12 +147,25 @@ static void on_key(struct loader *l, const struct tg_config_key *key,
     }
 }
 
+static void on_topic(unsigned line, tg_str name, const char *what, void *arg)
+{
+    struct loader *l = arg;
+
+    at_line(l, line);
+    show(l, name);
+    tg_buf_printf(l->errors, ": %s", what);
+    end_line(l);
+}
+
 static void on_item(const struct tg_yaml_item *item, void *arg)
 {
     struct loader *l = arg;
     const struct tg_config_key *key = tg_config_key_find(item->name);
     const struct tg_config_section *section = tg_config_section_find(item->name);
 
+    if (tg_topics_take(l->cfg, item, on_topic, l)) {
+        return;
+    }
     if (key != NULL) {
         on_key(l, key, item);
     } else if (section != NULL && (item->kind == TG_YAML_SECTION || item->kind == TG_YAML_EMPTY)) {
@@ -343,6 +358,7 @@ enum tg_rc tg_config_load(const char *path, char *const *environment, struct tg_
     load_environment(&l, environment);
     check_required(&l);
     tg_check_rules(l.cfg, on_rule, &l);
+    tg_topics_check(l.cfg, on_topic, &l);
     tg_buf_fini(&l.unknown);
     if (l.n_errors > 0) {
         tg_config_destroy(l.cfg);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config/load.h"
+#include "config/topics.h"
 #include "config/value.h"
 #include "util/ref.h"
 
@@ -96,6 +97,14 @@ struct tg_snapshot *tg_snapshot_reload(const struct tg_snapshot *s, struct tg_co
             TG_ASSERT(tg_value_set(&keys[i], fresh, tg_buf_view(&before)) == TG_OK);
             fresh->origin[i] = s->cfg->origin[i];
         }
+    }
+    tg_buf_clear(&before);
+    tg_buf_clear(&after);
+    tg_topics_render(s->cfg, &before);
+    tg_topics_render(fresh, &after);
+    if (!tg_str_eq(tg_buf_view(&before), tg_buf_view(&after))) {
+        on_change("topics", false, arg);
+        tg_topics_copy(fresh, s->cfg);
     }
     tg_buf_fini(&before);
     tg_buf_fini(&after);

@@ -192,6 +192,22 @@ bool tg_text_is_table(tg_str text)
     return tg_text_is_plain(text) && text.n <= 127 && dot > 0 && dot + 1 < text.n;
 }
 
+bool tg_text_is_topic(tg_str text)
+{
+    if (tg_str_eq(text, TG_STR("table")) || tg_str_eq(text, TG_STR("inbox"))) {
+        return false;
+    }
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        bool is_letter = c >= 'a' && c <= 'z';
+
+        if (!is_letter && (i == 0 || !((c >= '0' && c <= '9') || c == '-' || c == '_'))) {
+            return false;
+        }
+    }
+    return text.n > 0 && text.n <= 63;
+}
+
 bool tg_text_is_name(tg_str text)
 {
     return is_made_of(text, "._-");

@@ -25,6 +25,10 @@ bool tg_text_is_origin(tg_str text);
 /* "schema.table". */
 bool tg_text_is_table(tg_str text);
 
+/* The name of a declared topic: a lower-case letter, then lower-case letters, digits, '-' and '_',
+ * at most 63 bytes; not the word of another kind of topic. */
+bool tg_text_is_topic(tg_str text);
+
 /* Letters, digits, '.', '_', '-'. */
 bool tg_text_is_name(tg_str text);
 

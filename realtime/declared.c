@@ -16,22 +16,6 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-bool tg_declared_is_name(tg_str name)
-{
-    if (tg_str_eq(name, TG_STR("table")) || tg_str_eq(name, TG_STR("inbox"))) {
-        return false;
-    }
-    for (size_t i = 0; i < name.n; i++) {
-        bool is_letter = name.p[i] >= 'a' && name.p[i] <= 'z';
-
-        if (!is_letter &&
-            (i == 0 || (!is_digit(name.p[i]) && name.p[i] != '-' && name.p[i] != '_'))) {
-            return false;
-        }
-    }
-    return name.n > 0 && name.n <= TG_TOPIC_NAME_MAX;
-}
-
 /* Blanks, and controls of ASCII and of Latin-1 (C2 80 to C2 9F). */
 static bool is_printable(tg_str key)
 {

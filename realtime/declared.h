@@ -8,7 +8,7 @@
 #include "util/rc.h"
 #include "util/str.h"
 
-enum { TG_TOPIC_NAME_MAX = 63, TG_TOPIC_KEY_MAX = 128 };
+enum { TG_TOPIC_KEY_MAX = 128 };
 
 enum tg_key_type { TG_KEY_TEXT, TG_KEY_UUID, TG_KEY_INT };
 
@@ -26,10 +26,6 @@ struct tg_declared_list {
 
 /* NULL: there is none. `list` may be NULL. */
 const struct tg_declared *tg_declared_find(const struct tg_declared_list *list, tg_str name);
-
-/* A lower-case letter, then lower-case letters, digits, dashes and underscores, at most 63 bytes;
- * not the word of another kind of topic. */
-bool tg_declared_is_name(tg_str name);
 
 /* NULL when `key` is one of the type and written as PostgreSQL would write it; else a sentence
  * ([borrowed] for ever). Another text for the same value would be another topic. */

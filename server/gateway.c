@@ -32,6 +32,8 @@ struct tg_gateway {
     struct tg_handler_opts handlers;
     tg_str *strict_tables;
     tg_str *cors_origins;
+    struct tg_declared *topics;
+    struct tg_declared_list declared;
     char *jwks_target;
     char *authority;
     struct tg_trust *trust;
@@ -63,6 +65,24 @@ static tg_str *to_strs(const struct tg_config_list *list)
         out[i] = tg_str_of(list->items[i]);
     }
     return out;
+}
+
+static void fill_topics(struct tg_gateway *g)
+{
+    static const enum tg_key_type types[] = {
+        [TG_TOPIC_BY_TEXT] = TG_KEY_TEXT,
+        [TG_TOPIC_BY_UUID] = TG_KEY_UUID,
+        [TG_TOPIC_BY_INT] = TG_KEY_INT,
+    };
+    const struct tg_config_topics *topics = &g->cfg->topics;
+
+    g->topics = tg_calloc(topics->n, sizeof(*g->topics));
+    for (size_t i = 0; i < topics->n; i++) {
+        const struct tg_config_topic *t = &topics->items[i];
+
+        g->topics[i] = (struct tg_declared){tg_str_of(t->name), types[t->key_type], t->is_public};
+    }
+    g->declared = (struct tg_declared_list){g->topics, topics->n};
 }
 
 /* What stands behind scheme and authority; "/" if nothing does. */
@@ -130,6 +150,8 @@ static void fill_handlers(struct tg_gateway *g)
     h->own_body_bytes = c->limits.own_body_bytes;
     h->strict_tables = g->strict_tables;
     h->n_strict_tables = c->strict.tables.n;
+    fill_topics(g);
+    h->declared = &g->declared;
     h->max_topics = c->streams.topics_max;
     h->stream_retry = TG_MS(c->streams.retry_ms);
     h->stream_heartbeat = TG_MS(c->streams.heartbeat_ms);
@@ -422,6 +444,7 @@ void tg_gateway_destroy(struct tg_gateway *g)
     tg_quota_destroy(g->handlers.per_address);
     free(g->strict_tables);
     free(g->cors_origins);
+    free(g->topics);
     free(g->jwks_target);
     free(g->authority);
     free(g);

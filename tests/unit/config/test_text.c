@@ -59,3 +59,16 @@ Test(text, origins_and_tables_have_their_forms)
     cr_assert(tg_text_is_table(TG_STR("public.My Table")));
     cr_assert_not(tg_text_is_table(TG_STR("public.a\n")));
 }
+
+Test(text, a_topics_name_is_plain_and_of_no_other_kind)
+{
+    static const char *const good[] = {"a", "trip-notices", "trip_notices2"};
+    static const char *const bad[] = {"", "2a", "-a", "A", "a.b", "a:b", "table", "inbox", "a b"};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(good); i++) {
+        cr_assert(tg_text_is_topic(tg_str_of(good[i])), "%s", good[i]);
+    }
+    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
+        cr_assert_not(tg_text_is_topic(tg_str_of(bad[i])), "%s", bad[i]);
+    }
+}

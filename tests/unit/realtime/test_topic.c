@@ -323,16 +323,3 @@ Test(topic, has_a_key_of_at_most_128_bytes)
     text[6 + 128] = 'k';
     cr_assert_not(is_topic(text));
 }
-
-Test(topic, that_is_declared_has_a_plain_name_of_its_own)
-{
-    static const char *const good[] = {"a", "trip-notices", "trip_notices2"};
-    static const char *const bad[] = {"", "2a", "-a", "A", "a.b", "a:b", "table", "inbox", "a b"};
-
-    for (size_t i = 0; i < TG_ARRAY_LEN(good); i++) {
-        cr_assert(tg_declared_is_name(tg_str_of(good[i])), "%s", good[i]);
-    }
-    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
-        cr_assert_not(tg_declared_is_name(tg_str_of(bad[i])), "%s", bad[i]);
-    }
-}
