@@ -7,6 +7,7 @@
 #ifndef TG_STORE_BACKEND_H
 #define TG_STORE_BACKEND_H
 
+#include "store/device.h"
 #include "store/store.h"
 #include "util/id.h"
 
@@ -17,6 +18,11 @@ enum tg_verb {
     TG_VERB_TAKE,
     TG_VERB_RENEW,
     TG_VERB_RELEASE,
+    TG_VERB_DEVICE_TOUCH,
+    TG_VERB_DEVICE_ACK,
+    TG_VERB_DEVICE_GET,
+    TG_VERB_DEVICE_LIST,
+    TG_VERB_DEVICE_DELETE,
 };
 
 /* One operation. Texts are borrowed for the call of submit. */
@@ -30,7 +36,15 @@ struct tg_ask {
     tg_usec ttl;
     struct tg_pos after;
     struct tg_pos up_to;
-    unsigned max_entries;
+    unsigned max_entries; /* page, list */
+    tg_str user;
+    tg_str device;
+    tg_str label;
+    const struct tg_device_topic *topics;
+    size_t n_topics;
+    unsigned max_devices;
+    unsigned max_topics;
+    bool must_exist;
 };
 
 /* What came of it: the fields that its verb has. */
@@ -40,6 +54,21 @@ struct tg_answer {
     uint64_t fence;
     tg_str holder;
     const struct tg_page *page;
+    const struct tg_device *devices; /* one, or a list */
+    const enum tg_ack *acks;
+    size_t n;     /* of acks or devices */
+    size_t n_all; /* of the user's devices */
+};
+
+/* What completes an operation: the one that its verb has. */
+union tg_done {
+    tg_append_fn *append;
+    tg_page_fn *page;
+    tg_lease_fn *lease;
+    tg_done_fn *plain;
+    tg_device_fn *device;
+    tg_ack_fn *ack;
+    tg_device_list_fn *devices;
 };
 
 struct tg_store_ops {
@@ -91,6 +120,10 @@ void tg_store_group_fini(struct tg_store_group *g);
 void tg_store_init(struct tg_store *s, struct tg_store_group *g, struct tg_loop *l,
                    const struct tg_store_event_handler *h);
 void tg_store_fini(struct tg_store *s);
+
+/* Begins an operation; what store.h says of refusals. */
+enum tg_rc tg_store_start(struct tg_store *s, const struct tg_ask *ask, union tg_done done,
+                          void *arg) TG_MUST_USE;
 
 /* Completes operation `id`, if it is still waited for. Callbacks may close the handle: is_closed.
  */

@@ -6,7 +6,7 @@
  * the handle's `more` asks for the next, so a slow reader gets larger batches, not more mail. */
 #include <stdlib.h>
 
-#include "store/memlog.h"
+#include "store/memdev.h"
 #include "store/port.h"
 #include "util/log.h"
 
@@ -27,6 +27,7 @@ struct memory_group {
     struct tg_loop *loop;
     struct tg_watch watch;
     struct tg_memlog *log;
+    struct tg_memdev *devices;
     struct tg_list clients;
 };
 
@@ -45,7 +46,8 @@ struct request {
     struct tg_port *port;
     tg_id op;
     struct tg_ask ask;
-    char bytes[]; /* feed, topic, payload */
+    struct tg_device_topic *topics; /* of the ask */
+    char bytes[];                   /* the ask's texts */
 };
 
 enum reply_kind { REPLY_UP, REPLY_DOWN, REPLY_ANSWER, REPLY_BATCH };
@@ -55,6 +57,7 @@ struct reply {
     enum reply_kind kind;
     tg_id op;
     struct tg_answer answer; /* its holder and page are filled in by the reader */
+    struct tg_arena arena;   /* of what the answer borrows */
     struct tg_epoch epoch;
     struct tg_pos last;
     bool is_cut;
@@ -89,6 +92,7 @@ static void drop_reply(struct tg_mail *mail)
     for (size_t i = 0; i < r->n; i++) {
         tg_memblob_unref(r->blobs[i]);
     }
+    tg_arena_drop(&r->arena);
     free(r->holder);
     free(r);
 }
@@ -221,6 +225,8 @@ static void answer_ask(struct memory_group *g, const struct request *q)
     r->op = q->op;
     if (q->ask.verb == TG_VERB_APPEND || q->ask.verb == TG_VERB_GAP) {
         r->answer.rc = tg_memlog_append(g->log, &q->ask, time_now(), &r->answer.pos);
+    } else if (q->ask.verb >= TG_VERB_DEVICE_TOUCH && q->ask.verb <= TG_VERB_DEVICE_DELETE) {
+        tg_memdev_ask(g->devices, g->log, &q->ask, time_now(), &r->arena, &r->answer);
     } else {
         r->answer.rc = tg_memlog_lease(g->log, &q->ask, tg_str_of(g->base.opts.holder), time_now(),
                                        &r->answer.fence, &holder);
@@ -247,6 +253,7 @@ static void drop_request(struct tg_mail *mail)
     struct request *q = TG_CONTAINER_OF(mail, struct request, mail);
 
     tg_port_unref(q->port);
+    free(q->topics);
     free(q);
 }
 
@@ -299,6 +306,7 @@ static enum tg_rc serve(struct tg_store_group *base, struct tg_loop *l)
     }
     g->loop = l;
     g->log = tg_memlog_create(&base->opts, time_now());
+    g->devices = tg_memdev_create();
     tg_log(TG_LOG_WARN, "store_in_memory", TG_KZ("epoch", tg_memlog_epoch(g->log)->text),
            TG_KZ("means", "nothing survives a restart, one gateway only; configure redis"));
     return TG_OK;
@@ -320,31 +328,62 @@ static void unserve(struct tg_store_group *base)
         (void)tg_port_post(c->port, &new_reply(REPLY_DOWN, 0)->mail);
         forget_client(c);
     }
+    tg_memdev_destroy(g->devices);
     tg_memlog_destroy(g->log);
+    g->devices = NULL;
     g->log = NULL;
     g->loop = NULL;
 }
 
 /* ---- handles ---- */
 
-static tg_str copy_text(char **at, tg_str text)
+static void copy_text(char **at, tg_str *text)
 {
-    tg_str copy = tg_str_make(*at, text.n);
+    char *copy = *at;
 
-    if (text.n != 0) {
-        memcpy(*at, text.p, text.n);
-        *at += text.n;
+    if (text->n != 0) {
+        memcpy(copy, text->p, text->n);
+        *at += text->n;
     }
-    return copy;
+    /* No text stays none. */
+    text->p = text->p == NULL ? NULL : copy;
+}
+
+static size_t bytes_of(const struct tg_ask *ask)
+{
+    size_t n =
+        ask->feed.n + ask->topic.n + ask->payload.n + ask->user.n + ask->device.n + ask->label.n;
+
+    for (size_t i = 0; i < ask->n_topics; i++) {
+        n += ask->topics[i].name.n;
+    }
+    return n;
+}
+
+static void copy_ask(struct request *q, const struct tg_ask *ask)
+{
+    tg_str *texts[] = {&q->ask.feed, &q->ask.topic,  &q->ask.payload,
+                       &q->ask.user, &q->ask.device, &q->ask.label};
+    char *at = q->bytes;
+
+    q->ask = *ask;
+    for (size_t i = 0; i < TG_ARRAY_LEN(texts); i++) {
+        copy_text(&at, texts[i]);
+    }
+    if (ask->n_topics != 0) {
+        q->topics = tg_memdup(ask->topics, ask->n_topics * sizeof(*ask->topics));
+        q->ask.topics = q->topics;
+    }
+    for (size_t i = 0; i < ask->n_topics; i++) {
+        copy_text(&at, &q->topics[i].name);
+    }
 }
 
 static enum tg_rc post_request(struct memory_store *s, enum request_kind kind, tg_id op,
                                const struct tg_ask *ask)
 {
     struct memory_group *g = group_of(s->base.group);
-    size_t n = ask->feed.n + ask->topic.n + ask->payload.n;
-    struct request *q = tg_calloc(1, sizeof(*q) + n);
-    char *at = q->bytes;
+    struct request *q = tg_calloc(1, sizeof(*q) + bytes_of(ask));
     enum tg_rc rc = TG_OK;
 
     q->mail.drop = drop_request;
@@ -352,10 +391,7 @@ static enum tg_rc post_request(struct memory_store *s, enum request_kind kind, t
     q->kind = kind;
     q->port = tg_port_ref(s->port);
     q->op = op;
-    q->ask = *ask;
-    q->ask.feed = copy_text(&at, ask->feed);
-    q->ask.topic = copy_text(&at, ask->topic);
-    q->ask.payload = copy_text(&at, ask->payload);
+    copy_ask(q, ask);
     rc = tg_mailbox_post(g->requests, &q->mail);
     if (rc != TG_OK) {
         drop_request(&q->mail);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "store/redis_device.h"
 #include "store/redis_link.h"
 #include "store/redis_tail.h"
 #include "store/redis_text.h"
@@ -353,6 +354,7 @@ static void read_operation(struct redis_store *s, struct command *c, const redis
 {
     struct tg_answer a = {.rc = TG_ESTORE};
     struct tg_page page = {0};
+    struct tg_arena arena = {0}; /* of what the answer points to */
     bool is_other_log = false;
 
     if (r->type == REDIS_REPLY_ERROR) {
@@ -365,10 +367,13 @@ static void read_operation(struct redis_store *s, struct command *c, const redis
             tg_count_add(&s->base.counts.entries_read, page.n);
             is_other_log = page.verdict == TG_RESET_EPOCH;
         }
+    } else if (c->verb >= TG_VERB_DEVICE_TOUCH && c->verb <= TG_VERB_DEVICE_DELETE) {
+        (void)tg_redis_device_read(r, c->verb, &arena, &a);
     } else if (tg_redis_read_answer(r, &a)) {
         is_other_log = a.rc == TG_EEPOCH;
     }
     tg_store_answer(&s->base, c->op, &a);
+    tg_arena_drop(&arena);
     if (s->base.is_closed) {
         return;
     }

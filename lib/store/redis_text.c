@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "store/redis_device.h"
+
 enum { LAYOUT = 1, MAX_GAPS = 512 };
 
 /* ---- keys ---- */
@@ -21,6 +23,17 @@ static void put_part(struct tg_buf *b, tg_str part)
             (void)tg_buf_char(b, part.p[i]);
         } else {
             (void)tg_buf_printf(b, "%%%02X", (unsigned)(unsigned char)part.p[i]);
+        }
+    }
+}
+
+void tg_redis_put_part(struct tg_buf *b, tg_str part)
+{
+    for (size_t i = 0; i < part.n; i++) {
+        if (part.p[i] == ':') {
+            (void)tg_buf_str(b, TG_STR("%3A"));
+        } else {
+            put_part(b, tg_str_make(part.p + i, 1));
         }
     }
 }
@@ -62,9 +75,26 @@ void tg_redis_keys_fini(struct tg_redis_keys *k)
 
 /* ---- commands ---- */
 
+static void grow(struct tg_redis_args *a)
+{
+    int max = a->max == 0 ? 24 : 2 * a->max;
+    const char **argv = tg_arena_alloc(&a->arena, (size_t)max * sizeof(*argv));
+    size_t *lengths = tg_arena_alloc(&a->arena, (size_t)max * sizeof(*lengths));
+
+    for (int i = 0; i < a->n; i++) {
+        argv[i] = a->argv[i];
+        lengths[i] = a->lengths[i];
+    }
+    a->argv = argv;
+    a->lengths = lengths;
+    a->max = max;
+}
+
 void tg_redis_arg(struct tg_redis_args *a, tg_str text)
 {
-    TG_ASSERT((size_t)a->n < TG_ARRAY_LEN(a->argv));
+    if (a->n == a->max) {
+        grow(a);
+    }
     a->argv[a->n] = text.p == NULL ? "" : text.p;
     a->lengths[a->n] = text.n;
     a->n++;
@@ -113,7 +143,7 @@ tg_str tg_redis_args_format(struct tg_redis_args *a)
 
     TG_ASSERT(n > 0 && text != NULL);
     tg_arena_drop(&a->arena);
-    a->n = 0;
+    *a = (struct tg_redis_args){0};
     return tg_str_make(text, (size_t)n);
 }
 
@@ -145,7 +175,7 @@ bool tg_redis_login(const struct tg_redis_url *u, unsigned step, struct tg_redis
     return false;
 }
 
-static void begin(struct tg_redis_args *a, tg_str sha, unsigned n_keys)
+void tg_redis_begin(struct tg_redis_args *a, tg_str sha, unsigned n_keys)
 {
     tg_redis_arg(a, TG_STR("EVALSHA"));
     tg_redis_arg(a, sha);
@@ -165,7 +195,7 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     tg_str kind = is_gap ? TG_STR("g:") : TG_STR("t:");
     tg_str name = is_gap ? ask->feed : ask->topic;
 
-    begin(&a, sha, ask->feed.n == 0 ? 4 : 5);
+    tg_redis_begin(&a, sha, ask->feed.n == 0 ? 4 : 5);
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
     arg_key(&a, k, kind, name);
@@ -190,7 +220,7 @@ static tg_str page_command(const struct tg_redis_keys *k, const struct tg_store_
 {
     struct tg_redis_args a = {0};
 
-    begin(&a, sha, ask->feed.n == 0 ? 5 : 6);
+    tg_redis_begin(&a, sha, ask->feed.n == 0 ? 5 : 6);
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
     arg_key(&a, k, TG_STR("t:"), ask->topic);
@@ -217,7 +247,7 @@ static tg_str lease_command(const struct tg_redis_keys *k, const struct tg_store
 {
     struct tg_redis_args a = {0};
 
-    begin(&a, sha, 2);
+    tg_redis_begin(&a, sha, 2);
     arg_key(&a, k, TG_STR("lease:"), ask->feed);
     tg_redis_arg(&a, k->fence);
     if (ask->verb == TG_VERB_TAKE) {
@@ -240,6 +270,13 @@ enum tg_script_name tg_redis_script_of(enum tg_verb verb)
         return TG_SCRIPT_APPEND;
     case TG_VERB_PAGE:
         return TG_SCRIPT_PAGE;
+    case TG_VERB_DEVICE_TOUCH:
+    case TG_VERB_DEVICE_ACK:
+    case TG_VERB_DEVICE_GET:
+    case TG_VERB_DEVICE_DELETE:
+        return TG_SCRIPT_DEVICE;
+    case TG_VERB_DEVICE_LIST:
+        return TG_SCRIPT_DEVICES;
     case TG_VERB_TAKE:
     case TG_VERB_RENEW:
     case TG_VERB_RELEASE:
@@ -258,6 +295,9 @@ tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opt
         return page_command(k, o, sha, ask);
     case TG_SCRIPT_LEASE:
         return lease_command(k, o, sha, ask);
+    case TG_SCRIPT_DEVICE:
+    case TG_SCRIPT_DEVICES:
+        return tg_redis_device_command(k, sha, ask);
     case TG_SCRIPT_SETTLE:
     case TG_SCRIPT_MAX:
     default:
@@ -270,7 +310,7 @@ tg_str tg_redis_settle_command(const struct tg_redis_keys *k, const struct tg_st
 {
     struct tg_redis_args a = {0};
 
-    begin(&a, sha, 4);
+    tg_redis_begin(&a, sha, 4);
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
     tg_redis_arg(&a, k->gaps);
@@ -291,8 +331,7 @@ static bool is_text(const redisReply *r)
     return r != NULL && r->type == REDIS_REPLY_STRING;
 }
 
-/* The i-th text of an array; TG_STR_NONE: it has none. */
-static tg_str text_at(const redisReply *r, size_t i)
+tg_str tg_redis_text_at(const redisReply *r, size_t i)
 {
     if (r->type != REDIS_REPLY_ARRAY || i >= r->elements || !is_text(r->element[i])) {
         return TG_STR_NONE;
@@ -303,11 +342,11 @@ static tg_str text_at(const redisReply *r, size_t i)
 bool tg_redis_read_settle(const redisReply *r, struct tg_epoch *ret_epoch, struct tg_pos *ret_last,
                           bool *ret_is_suspect)
 {
-    tg_str word = text_at(r, 0);
-    tg_str epoch = text_at(r, 1);
+    tg_str word = tg_redis_text_at(r, 0);
+    tg_str epoch = tg_redis_text_at(r, 1);
 
     if (word.p == NULL || epoch.n == 0 || epoch.n > TG_EPOCH_MAX ||
-        tg_pos_parse(text_at(r, 2), ret_last) != TG_OK) {
+        tg_pos_parse(tg_redis_text_at(r, 2), ret_last) != TG_OK) {
         return false;
     }
     *ret_epoch = (struct tg_epoch){0};
@@ -342,16 +381,16 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
     struct tg_page page = {.entries = entries};
 
     if (r->type != REDIS_REPLY_ARRAY || r->elements < 3 || r->elements % 2 == 0 ||
-        r->elements > 3 + 2 * TG_PAGE_MAX || !read_verdict(text_at(r, 0), &page.verdict) ||
-        tg_pos_parse(text_at(r, 1), &page.resume) != TG_OK) {
+        r->elements > 3 + 2 * TG_PAGE_MAX || !read_verdict(tg_redis_text_at(r, 0), &page.verdict) ||
+        tg_pos_parse(tg_redis_text_at(r, 1), &page.resume) != TG_OK) {
         return false;
     }
     page.has_more = r->element[2]->integer == 1;
     for (size_t i = 3; i < r->elements; i += 2) {
         struct tg_entry *e = &entries[page.n++];
 
-        *e = (struct tg_entry){.name = topic, .payload = text_at(r, i + 1)};
-        if (tg_pos_parse(text_at(r, i), &e->pos) != TG_OK) {
+        *e = (struct tg_entry){.name = topic, .payload = tg_redis_text_at(r, i + 1)};
+        if (tg_pos_parse(tg_redis_text_at(r, i), &e->pos) != TG_OK) {
             return false;
         }
     }
@@ -361,7 +400,7 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
 
 bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer)
 {
-    tg_str word = text_at(r, 0);
+    tg_str word = tg_redis_text_at(r, 0);
     struct tg_answer a = {0};
 
     if (tg_str_eq(word, TG_STR("EPOCH"))) {
@@ -375,9 +414,9 @@ bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer)
     }
     if (a.rc == TG_OK || a.rc == TG_ECONFLICT) {
         /* An append has an id, a lease fence and holder. */
-        a.holder = text_at(r, 2);
-        if (a.holder.p == NULL ? tg_pos_parse(text_at(r, 1), &a.pos) != TG_OK
-                               : tg_str_to_u64(text_at(r, 1), &a.fence) != TG_OK) {
+        a.holder = tg_redis_text_at(r, 2);
+        if (a.holder.p == NULL ? tg_pos_parse(tg_redis_text_at(r, 1), &a.pos) != TG_OK
+                               : tg_str_to_u64(tg_redis_text_at(r, 1), &a.fence) != TG_OK) {
             return false;
         }
     }
@@ -394,20 +433,20 @@ bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct
     tg_str kind = TG_STR_NONE;
 
     if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
-        tg_pos_parse(text_at(r, 0), &e.pos) != TG_OK) {
+        tg_pos_parse(tg_redis_text_at(r, 0), &e.pos) != TG_OK) {
         return false;
     }
     fields = r->element[1];
-    kind = text_at(fields, 0);
+    kind = tg_redis_text_at(fields, 0);
     *ret_is_start = tg_str_eq(kind, TG_STR("s"));
     if (*ret_is_start) {
-        e.name = text_at(fields, 1);
-        kind = text_at(fields, 3);
+        e.name = tg_redis_text_at(fields, 1);
+        kind = tg_redis_text_at(fields, 3);
     } else {
         e.kind = tg_str_eq(kind, TG_STR("g")) ? TG_ENTRY_GAP : TG_ENTRY_EVENT;
-        e.name = text_at(fields, 1);
-        e.payload = text_at(fields, 3);
-        kind = text_at(fields, 5);
+        e.name = tg_redis_text_at(fields, 1);
+        e.payload = tg_redis_text_at(fields, 3);
+        kind = tg_redis_text_at(fields, 5);
     }
     if (tg_pos_parse(kind, &before) != TG_OK) {
         return false;

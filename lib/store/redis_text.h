@@ -24,17 +24,22 @@ struct tg_redis_keys {
 };
 void tg_redis_keys_init(struct tg_redis_keys *k, tg_str prefix);
 void tg_redis_keys_fini(struct tg_redis_keys *k);
+/* One of several parts of a key, percent-encoded, colons too: parts cannot run together. */
+void tg_redis_put_part(struct tg_buf *b, tg_str part);
 
 /* A command, grown argument by argument. Zeroed is empty. The texts are borrowed until
  * tg_redis_args_format(), which empties it. */
 struct tg_redis_args {
     struct tg_arena arena;
-    const char *argv[24];
-    size_t lengths[24];
+    const char **argv;
+    size_t *lengths;
     int n;
+    int max;
 };
 void tg_redis_arg(struct tg_redis_args *a, tg_str text);
 void tg_redis_arg_u64(struct tg_redis_args *a, uint64_t n);
+/* "EVALSHA sha n_keys". */
+void tg_redis_begin(struct tg_redis_args *a, tg_str sha, unsigned n_keys);
 /* [owned] by the caller, tg_redis_wire_free(). */
 tg_str tg_redis_args_format(struct tg_redis_args *a);
 void tg_redis_wire_free(tg_str wire);
@@ -57,6 +62,8 @@ struct tg_settle {
 tg_str tg_redis_settle_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
                                tg_str sha, const struct tg_settle *settle);
 
+/* The i-th text of an array; TG_STR_NONE: it has none. */
+tg_str tg_redis_text_at(const redisReply *r, size_t i);
 /* Reads. False: not the reply that was expected. */
 bool tg_redis_read_settle(const redisReply *r, struct tg_epoch *ret_epoch, struct tg_pos *ret_last,
                           bool *ret_is_suspect);

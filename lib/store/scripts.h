@@ -10,6 +10,8 @@ enum tg_script_name {
     TG_SCRIPT_PAGE,
     TG_SCRIPT_LEASE,
     TG_SCRIPT_SETTLE,
+    TG_SCRIPT_DEVICE,
+    TG_SCRIPT_DEVICES,
     TG_SCRIPT_MAX
 };
 

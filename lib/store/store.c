@@ -19,12 +19,7 @@ struct operation {
     struct tg_store *store;
     tg_id id;
     enum tg_verb verb;
-    union {
-        tg_append_fn *append;
-        tg_page_fn *page;
-        tg_lease_fn *lease;
-        tg_done_fn *plain;
-    } done;
+    union tg_done done;
     void *arg;
 };
 
@@ -183,7 +178,18 @@ static void finish(struct operation *op, const struct tg_answer *a)
         break;
     case TG_VERB_RENEW:
     case TG_VERB_RELEASE:
+    case TG_VERB_DEVICE_DELETE:
         op->done.plain(a->rc, op->arg);
+        break;
+    case TG_VERB_DEVICE_TOUCH:
+    case TG_VERB_DEVICE_GET:
+        op->done.device(a->rc, a->devices, op->arg);
+        break;
+    case TG_VERB_DEVICE_ACK:
+        op->done.ack(a->rc, a->acks, a->n, op->arg);
+        break;
+    case TG_VERB_DEVICE_LIST:
+        op->done.devices(a->rc, a->devices, a->n, a->n_all, op->arg);
         break;
     default:
         TG_UNREACHABLE();
@@ -299,8 +305,8 @@ static void on_deadline(struct tg_timer *timer)
     }
 }
 
-/* `op` is copied. */
-static enum tg_rc start(struct tg_store *s, const struct tg_ask *ask, const struct operation *like)
+enum tg_rc tg_store_start(struct tg_store *s, const struct tg_ask *ask, union tg_done done,
+                          void *arg)
 {
     const struct tg_store_opts *o = NULL;
     struct operation *op = NULL;
@@ -324,7 +330,9 @@ static enum tg_rc start(struct tg_store *s, const struct tg_ask *ask, const stru
     if (s->n_pending >= o->max_pending) {
         return TG_EBUSY;
     }
-    op = tg_memdup(like, sizeof(*like));
+    op = TG_NEW(struct operation);
+    op->done = done;
+    op->arg = arg;
     op->store = s;
     op->verb = ask->verb;
     op->id = tg_ids_add(&s->ids, op);
@@ -346,27 +354,27 @@ enum tg_rc tg_store_lease_take(struct tg_store *s, tg_str feed, tg_usec ttl, tg_
                                void *arg)
 {
     const struct tg_ask ask = {.verb = TG_VERB_TAKE, .feed = feed, .ttl = ttl};
-    const struct operation op = {.done.lease = done, .arg = arg};
+    const union tg_done end = {.lease = done};
 
-    return feed.n == 0 || ttl < 1000 ? TG_EBADPARAM : start(s, &ask, &op);
+    return feed.n == 0 || ttl < 1000 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_lease_renew(struct tg_store *s, tg_str feed, uint64_t fence, tg_usec ttl,
                                 tg_done_fn *done, void *arg)
 {
     const struct tg_ask ask = {.verb = TG_VERB_RENEW, .feed = feed, .fence = fence, .ttl = ttl};
-    const struct operation op = {.done.plain = done, .arg = arg};
+    const union tg_done end = {.plain = done};
 
-    return feed.n == 0 || ttl < 1000 ? TG_EBADPARAM : start(s, &ask, &op);
+    return feed.n == 0 || ttl < 1000 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fence, tg_done_fn *done,
                                   void *arg)
 {
     const struct tg_ask ask = {.verb = TG_VERB_RELEASE, .feed = feed, .fence = fence};
-    const struct operation op = {.done.plain = done, .arg = arg};
+    const union tg_done end = {.plain = done};
 
-    return feed.n == 0 ? TG_EBADPARAM : start(s, &ask, &op);
+    return feed.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
@@ -378,9 +386,9 @@ enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_appe
                                .fence = w->fence,
                                .topic = w->topic,
                                .payload = w->payload};
-    const struct operation op = {.done.append = done, .arg = arg};
+    const union tg_done end = {.append = done};
 
-    return w->topic.n == 0 ? TG_EBADPARAM : start(s, &ask, &op);
+    return w->topic.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done, void *arg)
@@ -390,9 +398,9 @@ enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_
                                .feed = w->feed,
                                .fence = w->fence,
                                .payload = w->payload};
-    const struct operation op = {.done.append = done, .arg = arg};
+    const union tg_done end = {.append = done};
 
-    return start(s, &ask, &op);
+    return tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, tg_page_fn *done,
@@ -405,9 +413,10 @@ enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, 
                                .after = req->after,
                                .up_to = req->up_to,
                                .max_entries = TG_MIN(req->max_entries, (unsigned)TG_PAGE_MAX)};
-    const struct operation op = {.done.page = done, .arg = arg};
+    const union tg_done end = {.page = done};
 
-    return req->topic.n == 0 || req->max_entries == 0 ? TG_EBADPARAM : start(s, &ask, &op);
+    return req->topic.n == 0 || req->max_entries == 0 ? TG_EBADPARAM
+                                                      : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_tail(struct tg_store *s, struct tg_pos after, tg_tail_fn *on_batch, void *arg)
