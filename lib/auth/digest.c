@@ -1,4 +1,4 @@
-/* digest.c - SHA-256 by OpenSSL, random bytes by the kernel. */
+/* digest.c - SHA-256 and SHA-1 by OpenSSL, random bytes by the kernel. */
 #include "auth/digest.h"
 
 #include <errno.h>
@@ -13,6 +13,13 @@ struct tg_sha256 tg_sha256(tg_str text)
     /* Fails only without memory or with a broken OpenSSL: neither can be gone on from. */
     TG_ASSERT(EVP_Digest(text.p, text.n, out.b, &n, EVP_sha256(), NULL) == 1 && n == sizeof(out.b));
     return out;
+}
+
+void tg_sha1(tg_str text, uint8_t out[TG_SHA1_BYTES])
+{
+    unsigned n = 0;
+
+    TG_ASSERT(EVP_Digest(text.p, text.n, out, &n, EVP_sha1(), NULL) == 1 && n == TG_SHA1_BYTES);
 }
 
 void tg_hex(const void *bytes, size_t n, char *out)

@@ -8,14 +8,15 @@ LAYERS='
 util:
 loop: util
 http1: util loop
+ws: util
 auth: util loop
 store: util loop
 upstream: util loop
 config: util
 realtime: util loop store auth
 sync: util loop store auth upstream
-handlers: util loop http1 auth store upstream realtime sync
-server: util loop http1 auth store upstream config realtime sync handlers
+handlers: util loop http1 ws auth store upstream realtime sync
+server: util loop http1 ws auth store upstream config realtime sync handlers
 '
 
 # header (a regex): folders that may include it.

@@ -18,6 +18,16 @@ Test(digest, of_known_texts)
     cr_assert_str_eq(hex, "");
 }
 
+Test(digest, of_a_handshake)
+{
+    char hex[2 * TG_SHA1_BYTES + 1];
+    uint8_t d[TG_SHA1_BYTES];
+
+    tg_sha1(TG_STR("abc"), d);
+    tg_hex(d, sizeof(d), hex);
+    cr_assert_str_eq(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
+
 Test(digest, random_bytes_differ)
 {
     uint8_t a[64] = {0};
