@@ -409,6 +409,27 @@ static size_t sequence(tg_str s)
     return 0;
 }
 
+enum tg_rc tg_json_compact(struct tg_buf *out, tg_str value)
+{
+    struct scan s = {value.p, value.n, 0};
+
+    while (s.at < s.n) {
+        size_t from = 0;
+
+        skip_space(&s);
+        from = s.at;
+        while (s.at < s.n && memchr(" \n\r\t", s.p[s.at], 4) == NULL) {
+            if (!is_at(&s, '"')) {
+                s.at++;
+            } else if (!skip_string(&s)) {
+                return TG_EBADJSON;
+            }
+        }
+        (void)tg_buf_str(out, tg_str_make(s.p + from, s.at - from));
+    }
+    return tg_buf_rc(out);
+}
+
 enum tg_rc tg_json_quote(struct tg_buf *out, tg_str s)
 {
     (void)tg_buf_char(out, '"');

@@ -33,6 +33,9 @@ enum tg_rc tg_json_next(tg_str container, size_t *at, tg_str *ret_name,
 /* The decoded content of a JSON string value. TG_EBADJSON if it is none. */
 enum tg_rc tg_json_unquote(tg_str value, struct tg_buf *out) TG_MUST_USE;
 
+/* Appends a value without the blanks and line breaks between its tokens; nothing else changes. */
+enum tg_rc tg_json_compact(struct tg_buf *out, tg_str value);
+
 /* Appends `s` as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
 enum tg_rc tg_json_quote(struct tg_buf *out, tg_str s);
 

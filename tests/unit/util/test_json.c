@@ -252,3 +252,35 @@ Test(json, quote_replaces_bytes_that_are_not_utf8)
     cr_assert(quotes_to(TG_STR("a\xFFz"), "\"a\xEF\xBF\xBDz\""));
     cr_assert(quotes_to(TG_STR("\xC3"), "\"\xEF\xBF\xBD\""));
 }
+
+Test(json, compact_leaves_out_blanks_between_tokens_only)
+{
+    static const struct {
+        const char *from;
+        const char *to;
+    } cases[] = {
+        {" {\n  \"a b\" : [ 1.10 ,\t12345678901234567890 ] }\r\n",
+         "{\"a b\":[1.10,12345678901234567890]}"},
+        {"\" \\\" \\u0020 \"", "\" \\\" \\u0020 \""},
+        {"null", "null"},
+        {"", ""},
+    };
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(cases); i++) {
+        struct tg_buf b = {.max = 256};
+
+        cr_assert_eq(tg_json_compact(&b, tg_str_of(cases[i].from)), TG_OK);
+        cr_expect(tg_str_eq(tg_buf_view(&b), tg_str_of(cases[i].to)), "%s", cases[i].from);
+        tg_buf_fini(&b);
+    }
+}
+
+Test(json, compact_says_when_a_string_is_open_or_there_is_no_room)
+{
+    struct tg_buf b = {.max = 3};
+
+    cr_assert_eq(tg_json_compact(&b, TG_STR("\"a")), TG_EBADJSON);
+    tg_buf_clear(&b);
+    cr_assert_neq(tg_json_compact(&b, TG_STR("[1, 2]")), TG_OK);
+    tg_buf_fini(&b);
+}
