@@ -23,6 +23,7 @@ enum tg_verb {
     TG_VERB_DEVICE_GET,
     TG_VERB_DEVICE_LIST,
     TG_VERB_DEVICE_DELETE,
+    TG_VERB_ONCE,
 };
 
 /* One operation. Texts are borrowed for the call of submit. */
@@ -45,6 +46,7 @@ struct tg_ask {
     unsigned max_devices;
     unsigned max_topics;
     bool must_exist;
+    tg_str once; /* append: its lifetime is `ttl` */
 };
 
 /* What came of it: the fields that its verb has. */

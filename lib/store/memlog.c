@@ -258,6 +258,14 @@ static bool holds(struct tg_memlog *m, tg_str feed, uint64_t fence, struct tg_me
     return l != NULL && l->until > now.mono && l->fence == fence;
 }
 
+enum tg_rc tg_memlog_check(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now)
+{
+    if (strcmp(ask->epoch.text, m->epoch.text) != 0) {
+        return TG_EEPOCH;
+    }
+    return ask->feed.n != 0 && !holds(m, ask->feed, ask->fence, now) ? TG_EFENCED : TG_OK;
+}
+
 enum tg_rc tg_memlog_append(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now,
                             struct tg_pos *ret_pos)
 {
@@ -266,12 +274,10 @@ enum tg_rc tg_memlog_append(struct tg_memlog *m, const struct tg_ask *ask, struc
                                   .name = is_gap ? ask->feed : ask->topic,
                                   .payload = ask->payload};
     struct lane *lane = NULL;
+    enum tg_rc rc = tg_memlog_check(m, ask, now);
 
-    if (strcmp(ask->epoch.text, m->epoch.text) != 0) {
-        return TG_EEPOCH;
-    }
-    if (ask->feed.n != 0 && !holds(m, ask->feed, ask->fence, now)) {
-        return TG_EFENCED;
+    if (rc != TG_OK) {
+        return rc;
     }
     lane = get_lane(m, is_gap ? &m->feeds : &m->topics, like.name);
     *ret_pos = put(m, lane, &like, now);

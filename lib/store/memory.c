@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "store/memdev.h"
+#include "store/memkeys.h"
 #include "store/port.h"
 #include "util/log.h"
 
@@ -28,6 +29,7 @@ struct memory_group {
     struct tg_watch watch;
     struct tg_memlog *log;
     struct tg_memdev *devices;
+    struct tg_memkeys *keys;
     struct tg_list clients;
 };
 
@@ -212,6 +214,24 @@ static void answer_page(struct memory_group *g, const struct request *q)
     (void)tg_port_post(q->port, &r->mail);
 }
 
+static enum tg_rc append(struct memory_group *g, const struct tg_ask *ask, struct tg_pos *ret_pos)
+{
+    struct tg_memtime now = time_now();
+    enum tg_rc rc = tg_memlog_check(g->log, ask, now);
+
+    if (rc == TG_OK && ask->once.n != 0) {
+        rc = tg_memkeys_check(g->keys, ask, now, ret_pos);
+    }
+    if (rc != TG_OK) {
+        return rc;
+    }
+    rc = tg_memlog_append(g->log, ask, now, ret_pos);
+    if (rc == TG_OK && ask->once.n != 0) {
+        tg_memkeys_keep(g->keys, ask, now, *ret_pos);
+    }
+    return rc;
+}
+
 static void answer_ask(struct memory_group *g, const struct request *q)
 {
     struct reply *r = NULL;
@@ -224,9 +244,11 @@ static void answer_ask(struct memory_group *g, const struct request *q)
     r = new_reply(REPLY_ANSWER, 0);
     r->op = q->op;
     if (q->ask.verb == TG_VERB_APPEND || q->ask.verb == TG_VERB_GAP) {
-        r->answer.rc = tg_memlog_append(g->log, &q->ask, time_now(), &r->answer.pos);
+        r->answer.rc = append(g, &q->ask, &r->answer.pos);
     } else if (q->ask.verb >= TG_VERB_DEVICE_TOUCH && q->ask.verb <= TG_VERB_DEVICE_DELETE) {
         tg_memdev_ask(g->devices, g->log, &q->ask, time_now(), &r->arena, &r->answer);
+    } else if (q->ask.verb == TG_VERB_ONCE) {
+        r->answer.rc = tg_memkeys_once(g->keys, &q->ask, time_now());
     } else {
         r->answer.rc = tg_memlog_lease(g->log, &q->ask, tg_str_of(g->base.opts.holder), time_now(),
                                        &r->answer.fence, &holder);
@@ -307,6 +329,7 @@ static enum tg_rc serve(struct tg_store_group *base, struct tg_loop *l)
     g->loop = l;
     g->log = tg_memlog_create(&base->opts, time_now());
     g->devices = tg_memdev_create();
+    g->keys = tg_memkeys_create();
     tg_log(TG_LOG_WARN, "store_in_memory", TG_KZ("epoch", tg_memlog_epoch(g->log)->text),
            TG_KZ("means", "nothing survives a restart, one gateway only; configure redis"));
     return TG_OK;
@@ -328,8 +351,10 @@ static void unserve(struct tg_store_group *base)
         (void)tg_port_post(c->port, &new_reply(REPLY_DOWN, 0)->mail);
         forget_client(c);
     }
+    tg_memkeys_destroy(g->keys);
     tg_memdev_destroy(g->devices);
     tg_memlog_destroy(g->log);
+    g->keys = NULL;
     g->devices = NULL;
     g->log = NULL;
     g->loop = NULL;
@@ -351,8 +376,8 @@ static void copy_text(char **at, tg_str *text)
 
 static size_t bytes_of(const struct tg_ask *ask)
 {
-    size_t n =
-        ask->feed.n + ask->topic.n + ask->payload.n + ask->user.n + ask->device.n + ask->label.n;
+    size_t n = ask->feed.n + ask->topic.n + ask->payload.n + ask->user.n + ask->device.n +
+               ask->label.n + ask->once.n;
 
     for (size_t i = 0; i < ask->n_topics; i++) {
         n += ask->topics[i].name.n;
@@ -362,8 +387,8 @@ static size_t bytes_of(const struct tg_ask *ask)
 
 static void copy_ask(struct request *q, const struct tg_ask *ask)
 {
-    tg_str *texts[] = {&q->ask.feed, &q->ask.topic,  &q->ask.payload,
-                       &q->ask.user, &q->ask.device, &q->ask.label};
+    tg_str *texts[] = {&q->ask.feed,   &q->ask.topic, &q->ask.payload, &q->ask.user,
+                       &q->ask.device, &q->ask.label, &q->ask.once};
     char *at = q->bytes;
 
     q->ask = *ask;

@@ -369,6 +369,8 @@ static void read_operation(struct redis_store *s, struct command *c, const redis
         }
     } else if (c->verb >= TG_VERB_DEVICE_TOUCH && c->verb <= TG_VERB_DEVICE_DELETE) {
         (void)tg_redis_device_read(r, c->verb, &arena, &a);
+    } else if (c->verb == TG_VERB_ONCE) {
+        (void)tg_redis_read_once(r, &a);
     } else if (tg_redis_read_answer(r, &a)) {
         is_other_log = a.rc == TG_EEPOCH;
     }
@@ -529,7 +531,8 @@ static enum tg_rc submit(struct tg_store *base, tg_id op, const struct tg_ask *a
 {
     struct redis_store *s = store_of(base);
     struct redis_group *g = my_group(s);
-    tg_str sha = sha_of(s, tg_redis_script_of(ask->verb));
+    enum tg_script_name script = tg_redis_script_of(ask->verb);
+    tg_str sha = script == TG_SCRIPT_MAX ? TG_STR_NONE : sha_of(s, script);
     struct command *c = new_command(
         s, CMD_OPERATION, tg_redis_command(&g->keys, &g->base.opts, sha, ask), ask->topic);
 

@@ -187,6 +187,44 @@ static tg_str epoch_text(const struct tg_epoch *e)
     return tg_str_make(e->text, strnlen(e->text, TG_EPOCH_MAX));
 }
 
+static void arg_u64_if(struct tg_redis_args *a, bool is_there, uint64_t n)
+{
+    if (is_there) {
+        tg_redis_arg_u64(a, n);
+    } else {
+        tg_redis_arg(a, TG_STR(""));
+    }
+}
+
+/* An event's key belongs to its topic, a key alone to nobody: "o:<topic>:<key>". */
+static void arg_once_key(struct tg_redis_args *a, const struct tg_redis_keys *k,
+                         const struct tg_ask *ask)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf b = {0};
+
+    tg_buf_init(&b, k->base.n + 3 * (ask->topic.n + ask->once.n) + 4);
+    (void)tg_buf_str(&b, k->base);
+    (void)tg_buf_str(&b, TG_STR("o:"));
+    tg_redis_put_part(&b, ask->topic);
+    (void)tg_buf_char(&b, ':');
+    tg_redis_put_part(&b, ask->once);
+    TG_ASSERT(tg_buf_rc(&b) == TG_OK);
+    tg_redis_arg(a, tg_arena_str(&a->arena, tg_buf_view(&b)));
+}
+
+static tg_str once_command(const struct tg_redis_keys *k, const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+
+    tg_redis_arg(&a, TG_STR("SET"));
+    arg_once_key(&a, k, ask);
+    tg_redis_arg(&a, TG_STR("1"));
+    tg_redis_arg(&a, TG_STR("NX"));
+    tg_redis_arg(&a, TG_STR("PX"));
+    tg_redis_arg_u64(&a, ask->ttl / 1000);
+    return tg_redis_args_format(&a);
+}
+
 static tg_str append_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
                              tg_str sha, const struct tg_ask *ask)
 {
@@ -195,7 +233,7 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     tg_str kind = is_gap ? TG_STR("g:") : TG_STR("t:");
     tg_str name = is_gap ? ask->feed : ask->topic;
 
-    tg_redis_begin(&a, sha, ask->feed.n == 0 ? 4 : 5);
+    tg_redis_begin(&a, sha, 4 + (ask->feed.n != 0) + (ask->once.n != 0));
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
     arg_key(&a, k, kind, name);
@@ -203,8 +241,11 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     if (ask->feed.n != 0) {
         arg_key(&a, k, TG_STR("lease:"), ask->feed);
     }
+    if (ask->once.n != 0) {
+        arg_once_key(&a, k, ask);
+    }
     tg_redis_arg(&a, epoch_text(&ask->epoch));
-    tg_redis_arg_u64(&a, ask->fence);
+    arg_u64_if(&a, ask->feed.n != 0, ask->fence);
     tg_redis_arg(&a, is_gap ? TG_STR("g") : TG_STR("e"));
     tg_redis_arg(&a, name);
     tg_redis_arg(&a, ask->payload);
@@ -212,6 +253,7 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     tg_redis_arg_u64(&a, o->retain_for / 1000);
     tg_redis_arg_u64(&a, is_gap ? MAX_GAPS : o->retain_events);
     tg_redis_arg_u64(&a, o->log_events);
+    arg_u64_if(&a, ask->once.n != 0, ask->ttl / 1000);
     return tg_redis_args_format(&a);
 }
 
@@ -277,6 +319,8 @@ enum tg_script_name tg_redis_script_of(enum tg_verb verb)
         return TG_SCRIPT_DEVICE;
     case TG_VERB_DEVICE_LIST:
         return TG_SCRIPT_DEVICES;
+    case TG_VERB_ONCE:
+        return TG_SCRIPT_MAX;
     case TG_VERB_TAKE:
     case TG_VERB_RENEW:
     case TG_VERB_RELEASE:
@@ -298,8 +342,9 @@ tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opt
     case TG_SCRIPT_DEVICE:
     case TG_SCRIPT_DEVICES:
         return tg_redis_device_command(k, sha, ask);
-    case TG_SCRIPT_SETTLE:
     case TG_SCRIPT_MAX:
+        return once_command(k, ask);
+    case TG_SCRIPT_SETTLE:
     default:
         TG_UNREACHABLE();
     }
@@ -422,6 +467,12 @@ bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer)
     }
     *ret_answer = a;
     return true;
+}
+
+bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer)
+{
+    ret_answer->rc = r->type == REDIS_REPLY_NIL ? TG_ECONFLICT : TG_OK;
+    return r->type == REDIS_REPLY_NIL || r->type == REDIS_REPLY_STATUS;
 }
 
 bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct tg_pos *ret_before,

@@ -48,7 +48,7 @@ void tg_redis_wire_free(tg_str wire);
 enum { TG_LOGIN_STEPS = 2 };
 bool tg_redis_login(const struct tg_redis_url *u, unsigned step, struct tg_redis_args *a);
 
-/* EVALSHA of an operation. */
+/* The command of an operation; TG_SCRIPT_MAX: not one of a script's. */
 enum tg_script_name tg_redis_script_of(enum tg_verb verb);
 tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
                         const struct tg_ask *ask);
@@ -72,6 +72,8 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
                         struct tg_page *ret_page);
 /* TG_VERB_APPEND, GAP and the leases. */
 bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer);
+/* TG_VERB_ONCE. */
+bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer);
 /* One entry of the log. `ret_before`: the id in front of it; `ret_epoch` is set instead of an
  * entry when a log starts here (is_start). */
 bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct tg_pos *ret_before,

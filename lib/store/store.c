@@ -179,6 +179,7 @@ static void finish(struct operation *op, const struct tg_answer *a)
     case TG_VERB_RENEW:
     case TG_VERB_RELEASE:
     case TG_VERB_DEVICE_DELETE:
+    case TG_VERB_ONCE:
         op->done.plain(a->rc, op->arg);
         break;
     case TG_VERB_DEVICE_TOUCH:
@@ -377,6 +378,19 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
     return feed.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
+static bool is_once(tg_str key, tg_usec ttl)
+{
+    return key.n > 0 && key.n <= TG_ONCE_MAX && ttl >= TG_MS(1) && ttl <= TG_ONCE_TTL_MAX;
+}
+
+enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn *done, void *arg)
+{
+    const struct tg_ask ask = {.verb = TG_VERB_ONCE, .once = key, .ttl = ttl};
+    const union tg_done end = {.plain = done};
+
+    return is_once(key, ttl) ? tg_store_start(s, &ask, end, arg) : TG_EBADPARAM;
+}
+
 enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
                            void *arg)
 {
@@ -385,10 +399,15 @@ enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_appe
                                .feed = w->feed,
                                .fence = w->fence,
                                .topic = w->topic,
-                               .payload = w->payload};
+                               .payload = w->payload,
+                               .once = w->once,
+                               .ttl = w->once.n == 0 ? 0 : w->once_ttl};
     const union tg_done end = {.append = done};
 
-    return w->topic.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
+    if (w->topic.n == 0 || (w->once.n != 0 && !is_once(w->once, w->once_ttl))) {
+        return TG_EBADPARAM;
+    }
+    return tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done, void *arg)

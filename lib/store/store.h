@@ -162,12 +162,15 @@ struct tg_write {
     uint64_t fence;
     tg_str topic;   /* append only */
     tg_str payload; /* gap: its reason in one word */
-    /* Append only. The topic takes an event with this key once within `once_ttl` (at least 1 ms):
-     * after that TG_ECONFLICT, with the id that the first one got; nothing is written. Empty: as
-     * often as it is asked. */
+    /* Append only. The topic takes an event with this key once within `once_ttl`: after that
+     * TG_ECONFLICT, with the id that the first one got; nothing is written. Empty: as often as it
+     * is asked. */
     tg_str once;
     tg_usec once_ttl;
 };
+/* Bytes of a key that is used once; it lives for at least 1 ms, at most TG_ONCE_TTL_MAX. */
+enum { TG_ONCE_MAX = 512 };
+#define TG_ONCE_TTL_MAX TG_SEC(7 * 86400)
 enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
                            void *arg) TG_MUST_USE;
 /* A gap of the feed. An empty feed: of every feed and of topics without one. */
@@ -182,7 +185,7 @@ enum tg_rc tg_store_control(struct tg_store *s, const struct tg_epoch *epoch, tg
 
 /* ---- what must happen once, and who is not let in ---- */
 
-enum { TG_ONCE_MAX = 512, TG_DENIED_MAX = 16384 }; /* bytes of a key; entries of the deny list */
+enum { TG_DENIED_MAX = 16384 }; /* entries of the deny list */
 
 /* TG_OK the first time within `ttl`, TG_ECONFLICT after. */
 enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn *done,

@@ -1,10 +1,10 @@
 -- append.lua - one event of a topic, or one gap of a feed: the log gives the id, the lane
 -- repeats it.
 --
--- KEYS: meta, log, lane, f [, lease]
--- ARGV: epoch, fence, kind (e or g), name, payload, field in f, retain ms, lane's maximum,
---       log's maximum
--- Returns {OK, id} or, with nothing written, {EPOCH} or {FENCED}.
+-- KEYS: meta, log, lane, f [, lease] [, key that is used once]
+-- ARGV: epoch, fence or '' (no lease), kind (e or g), name, payload, field in f, retain ms,
+--       lane's maximum, log's maximum, life of the key in ms or ''
+-- Returns {OK, id} or, with nothing written, {EPOCH}, {FENCED} or {CONFLICT, the first one's id}.
 
 local SLICE = 100 -- entries trimmed at once, so that no append is slow
 
@@ -22,10 +22,18 @@ local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'start', 'floor')
 if meta[1] ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 0 then
     return { 'EPOCH' }
 end
-if KEYS[5] then
+if ARGV[2] ~= '' then
     local lease = redis.call('GET', KEYS[5])
     if not lease or string.match(lease, '^%d+') ~= ARGV[2] then
         return { 'FENCED' }
+    end
+end
+local once = ARGV[10] ~= '' and KEYS[#KEYS]
+local used = once and redis.call('GET', once)
+if used then
+    local epoch, first = string.match(used, '^(%w+)%.(.+)$')
+    if epoch == ARGV[1] then
+        return { 'CONFLICT', first }
     end
 end
 
@@ -50,4 +58,7 @@ trim(KEYS[2], tonumber(ARGV[9]))
 redis.call('PEXPIRE', KEYS[3], string.format('%.0f', tonumber(ARGV[7]) + 3600000))
 redis.call('HSET', KEYS[4], ARGV[6], floor .. ' ' .. id)
 redis.call('HSET', KEYS[1], 'last', id)
+if once then
+    redis.call('SET', once, ARGV[1] .. '.' .. id, 'PX', ARGV[10])
+end
 return { 'OK', id }

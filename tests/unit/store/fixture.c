@@ -206,6 +206,25 @@ enum tg_rc append(struct fixture *f, const char *topic, const char *payload)
     return append_as(f, "", 0, topic, payload);
 }
 
+enum tg_rc append_once(struct fixture *f, const char *topic, const char *payload, const char *key,
+                       tg_usec ttl)
+{
+    const struct tg_write w = {.epoch = &f->epoch,
+                               .topic = tg_str_of(topic),
+                               .payload = tg_str_of(payload),
+                               .once = tg_str_of(key),
+                               .once_ttl = ttl};
+
+    f->is_done = false;
+    return settle(f, tg_store_append(f->store, &w, on_append, f));
+}
+
+enum tg_rc once(struct fixture *f, const char *key, tg_usec ttl)
+{
+    f->is_done = false;
+    return settle(f, tg_store_once(f->store, tg_str_of(key), ttl, on_plain, f));
+}
+
 enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason)
 {
     const struct tg_write w = {

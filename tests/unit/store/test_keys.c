@@ -1,0 +1,146 @@
+/* test_keys.c - what happens once, asked of both backends. */
+#include "store/fixture.h"
+
+static struct fixture f;
+
+static void start_memory(void)
+{
+    fixture_start(&f, false);
+    fixture_open(&f);
+}
+
+static void start_redis(void)
+{
+    fixture_start(&f, true);
+    fixture_open(&f);
+}
+
+static void stop(void)
+{
+    fixture_stop(&f);
+}
+
+#define BOTH(name)                                                                                 \
+    static void name(void);                                                                        \
+    Test(memory_keys, name, .init = start_memory, .fini = stop)                                    \
+    {                                                                                              \
+        name();                                                                                    \
+    }                                                                                              \
+    Test(redis_keys, name, .init = start_redis, .fini = stop)                                      \
+    {                                                                                              \
+        name();                                                                                    \
+    }                                                                                              \
+    static void name(void)
+
+static const struct tg_pos begin = {0, 0};
+static const struct tg_pos all = {0, 0};
+
+static size_t count(const char *topic)
+{
+    cr_assert_eq(page(&f, topic, "", begin, all, 100), TG_OK);
+    return f.n;
+}
+
+/* ---- once ---- */
+
+BOTH(a_key_is_used_once)
+{
+    cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_OK);
+    cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_ECONFLICT);
+    cr_assert_eq(once(&f, "b", TG_SEC(60)), TG_OK);
+    cr_assert_eq(once(&f, "b", TG_MS(1)), TG_ECONFLICT);
+}
+
+BOTH(a_key_that_expired_may_be_used_again)
+{
+    cr_assert_eq(once(&f, "long", TG_SEC(60)), TG_OK);
+    cr_assert_eq(once(&f, "short", TG_MS(10)), TG_OK);
+    pass_time(&f, TG_MS(30));
+    cr_assert_eq(once(&f, "short", TG_SEC(60)), TG_OK);
+    cr_assert_eq(once(&f, "short", TG_SEC(60)), TG_ECONFLICT);
+    cr_assert_eq(once(&f, "long", TG_SEC(60)), TG_ECONFLICT);
+}
+
+BOTH(keys_have_a_length_and_a_life)
+{
+    static char text[TG_ONCE_MAX + 2];
+
+    memset(text, 'x', sizeof(text) - 1);
+    cr_assert_eq(once(&f, "", TG_SEC(60)), TG_EBADPARAM);
+    cr_assert_eq(once(&f, text, TG_SEC(60)), TG_EBADPARAM);
+    cr_assert_eq(once(&f, "a", 0), TG_EBADPARAM);
+    cr_assert_eq(once(&f, "a", TG_ONCE_TTL_MAX + 1), TG_EBADPARAM);
+    cr_assert_eq(append_once(&f, "t", "x", text, TG_SEC(60)), TG_EBADPARAM);
+    cr_assert_eq(append_once(&f, "t", "x", "a", 0), TG_EBADPARAM);
+    text[TG_ONCE_MAX] = '\0';
+    cr_assert_eq(once(&f, text, TG_ONCE_TTL_MAX), TG_OK);
+}
+
+/* ---- events that are written once ---- */
+
+BOTH(an_event_with_a_used_key_is_not_written_again)
+{
+    struct tg_pos first = {0};
+
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);
+    first = f.pos;
+    cr_assert_eq(append(&f, "t", "two"), TG_OK);
+    cr_assert_eq(append_once(&f, "t", "three", "key", TG_SEC(60)), TG_ECONFLICT);
+    POS_EQ(f.pos, first);
+    cr_assert_eq(count("t"), 2);
+    cr_assert_str_eq(f.seen[0].payload, "one");
+    cr_assert_str_eq(f.seen[1].payload, "two");
+}
+
+BOTH(a_key_belongs_to_its_topic)
+{
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(append_once(&f, "u", "one", "key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(append_once(&f, "a:b", "one", "c", TG_SEC(60)), TG_OK);
+    cr_assert_eq(append_once(&f, "a", "one", "b:c", TG_SEC(60)), TG_OK);
+    cr_assert_eq(once(&f, "key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(once(&f, "t:key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(count("t"), 1);
+    cr_assert_eq(count("u"), 1);
+}
+
+BOTH(a_key_of_an_event_expires)
+{
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_MS(10)), TG_OK);
+    pass_time(&f, TG_MS(30));
+    cr_assert_eq(append_once(&f, "t", "two", "key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(append_once(&f, "t", "three", "key", TG_SEC(60)), TG_ECONFLICT);
+    cr_assert_eq(count("t"), 2);
+}
+
+BOTH(an_event_that_was_refused_has_not_used_its_key)
+{
+    struct tg_epoch mine = f.epoch;
+
+    f.epoch = (struct tg_epoch){.text = "another"};
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_EEPOCH);
+    f.epoch = mine;
+    cr_assert_eq(append_once(&f, "t", "two", "key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(count("t"), 1);
+}
+
+Test(redis_keys, a_key_of_a_log_that_is_gone_is_free, .init = start_redis, .fini = stop)
+{
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);
+    cr_assert_gt(server(&f, "PTTL {test}:1:o:t:key"), 0);
+    (void)server(&f, "DEL {test}:1:log {test}:1:epoch {test}:1:t:t");
+    cr_assert_eq(append(&f, "t", "x"), TG_EEPOCH);
+    wait_up(&f, 2);
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_ECONFLICT);
+}
+
+Test(redis_keys, without_memory_no_key_is_used, .init = start_redis, .fini = stop)
+{
+    (void)server(&f, "CONFIG SET maxmemory 1");
+    cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_EFULL);
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_EFULL);
+    (void)server(&f, "CONFIG SET maxmemory 0");
+    cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_OK);
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);
+}
