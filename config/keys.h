@@ -210,6 +210,15 @@
     K(publish, once_for, DURATION, "1d", "1m", "30d", RESTART, PLAIN,                              \
       "How long the idempotency key of a published event is remembered.")
 
+#define TG_CONFIG_DEVICES(K)                                                                       \
+    K(devices, ttl, DURATION, "30d", "1s", "365d", RESTART, PLAIN,                                 \
+      "How long a device is remembered since it was last here.")                                   \
+    K(devices, per_user, U32, "20", "1", "1000", RESTART, PLAIN, "Devices of one user.")           \
+    K(devices, topics_max, U32, "64", "1", "256", RESTART, PLAIN,                                  \
+      "Topics of one device: all that it ever followed and did not leave.")                        \
+    K(devices, anonymous_max, U32, "10000", "0", "1000000", RESTART, PLAIN,                        \
+      "Devices of callers without a user, over all of them; 0 issues none.")
+
 #define TG_CONFIG_ADMIN(K)                                                                         \
     K(admin, listen, ADDRESS, "127.0.0.1:9090", "", "", RESTART, PLAIN,                            \
       "Where health, metrics and status are served. Anyone who can connect can read them.")
@@ -232,6 +241,7 @@
     S(strict, TG_CONFIG_STRICT, "Table topics, for which Supabase's own policies decide.")         \
     S(streams, TG_CONFIG_STREAMS, "Streams to clients.")                                           \
     S(publish, TG_CONFIG_PUBLISH, "Events of declared topics, by POST /sync/v1/publish.")          \
+    S(devices, TG_CONFIG_DEVICES, "What is remembered of clients that name themselves.")           \
     S(admin, TG_CONFIG_ADMIN, "The operator's port.")                                              \
     S(log, TG_CONFIG_LOG, "What is written about all this.")
 

@@ -3,7 +3,9 @@
 
 #include "auth/token.h"
 #include "handlers/bearer.h"
+#include "handlers/device_touch.h"
 #include "handlers/forward.h"
+#include "store/device.h"
 
 /* ---- who ---- */
 
@@ -24,19 +26,6 @@ tg_str tg_admission_user(const struct tg_admission *a)
 }
 
 /* ---- what is asked for ---- */
-
-bool tg_device_is_id(tg_str id)
-{
-    for (size_t i = 0; i < id.n; i++) {
-        char c = id.p[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '.' || c == '_' || c == ':' || c == '~' || c == '-')) {
-            return false;
-        }
-    }
-    return id.n > 0 && id.n <= TG_DEVICE_MAX_BYTES;
-}
 
 /* Strict topics are for the tables that the operator lists, or all of `public`. */
 static bool is_served(const struct tg_handler_opts *o, const struct tg_topic_name *t)
@@ -156,13 +145,13 @@ static enum tg_rc take_param(struct tg_admission *a, struct asked *q, tg_str nam
         q->cursor = value;
     } else if (tg_str_eq(name, TG_STR("device"))) {
         a->device = value;
-        if (value.n > 0 && !tg_device_is_id(value)) {
+        if (!tg_device_is_id(value)) {
             q->why = "a device is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -";
             return TG_EBADPARAM;
         }
     } else if (tg_str_eq(name, TG_STR("label"))) {
         a->label = value;
-        if (value.n > TG_DEVICE_LABEL_MAX_BYTES || !tg_str_is_utf8(value)) {
+        if (value.n > TG_LABEL_MAX || !tg_str_is_utf8(value)) {
             q->why = "a label is at most 256 bytes of UTF-8";
             return TG_EBADPARAM;
         }
@@ -253,6 +242,60 @@ static void give_places(struct tg_admission *a)
 
 /* ---- step by step ---- */
 
+static void finish(struct tg_admission *a, enum tg_rc rc, const char *why)
+{
+    a->done(rc, tg_str_of(why), a, a->arg);
+}
+
+static void on_touched(enum tg_rc rc, void *arg)
+{
+    struct tg_admission *a = arg;
+
+    a->touch = NULL;
+    if (rc == TG_ENOTFOUND) {
+        a->hint = TG_STR("Ask for a device with device=new and keep its id.");
+        finish(a, rc, "there is no such device, or it was forgotten");
+        return;
+    }
+    if (rc == TG_EDEVICES) {
+        a->hint = TG_STR("Forget one: DELETE /sync/v1/devices/<id>.");
+    }
+    finish(a, rc, NULL);
+}
+
+/* The last step. `device=new` has the gateway make up an id. */
+static void touch_device(struct tg_admission *a)
+{
+    struct tg_device_ask ask = {.user = tg_admission_user(a),
+                                .label = a->label,
+                                .wants = a->wants,
+                                .n_wants = a->n_wants,
+                                .has_cursor = a->has_cursor};
+    enum tg_rc rc = TG_OK;
+
+    if (a->device.n == 0) {
+        finish(a, TG_OK, NULL);
+        return;
+    }
+    if (tg_str_eq(a->device, TG_STR("new"))) {
+        char id[TG_DEVICE_NEW_CHARS + 1];
+
+        tg_device_make_id(id);
+        a->device = tg_arena_str(&a->x->req->arena, tg_str_of(id));
+        a->is_device_new = true;
+    }
+    ask.device = a->device;
+    ask.is_new = a->is_device_new;
+    rc = tg_device_touch(a->x->w, &ask, on_touched, a, &a->touch);
+    if (rc != TG_OK) {
+        finish(a, rc, NULL);
+    } else if (a->opts.is_touch_late && a->has_cursor && a->token != NULL) {
+        tg_device_touch_cancel(a->touch);
+        a->touch = NULL;
+        finish(a, TG_OK, NULL);
+    }
+}
+
 static void on_caller(enum tg_rc rc, struct tg_token *token, void *arg)
 {
     struct tg_admission *a = arg;
@@ -267,7 +310,11 @@ static void on_caller(enum tg_rc rc, struct tg_token *token, void *arg)
     if (rc == TG_OK) {
         rc = take_places(a);
     }
-    a->done(rc, tg_str_of(why), a, a->arg);
+    if (rc == TG_OK) {
+        touch_device(a);
+    } else {
+        finish(a, rc, why);
+    }
 }
 
 void tg_admit(struct tg_exchange *x, const struct tg_admit_opts *opts, tg_admit_fn *done, void *arg,
@@ -291,6 +338,7 @@ void tg_admission_fini(struct tg_admission *a)
     if (a->wait != NULL) {
         tg_bearer_cancel(a->wait);
     }
+    tg_device_touch_cancel(a->touch);
     give_places(a);
     for (size_t i = 0; i < a->n_wants; i++) {
         tg_topic_fini(&a->names[i]);

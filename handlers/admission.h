@@ -12,15 +12,14 @@
 #include "realtime/stream.h"
 
 struct tg_bearer_wait;
-struct tg_device_op;
+struct tg_device_touch;
 struct tg_token;
-
-enum { TG_DEVICE_MAX_BYTES = 128, TG_DEVICE_LABEL_MAX_BYTES = 256 };
 
 struct tg_admit_opts {
     bool needs_topic;         /* SSE, poll: at least one in the query */
     bool takes_place;         /* of the user's and the address' open streams */
     bool takes_last_event_id; /* which is newer than `cursor` */
+    bool is_touch_late; /* who brings a cursor is not kept waiting until the store knows of it */
 };
 
 /* Lives in the request's arena: until its on_gone, and no longer than tg_admission_fini(). */
@@ -42,7 +41,7 @@ struct tg_admission {
     struct tg_admit_opts opts;
     struct tg_topic_name *names;
     struct tg_bearer_wait *wait;
-    struct tg_device_op *op;
+    struct tg_device_touch *touch;
     void (*done)(enum tg_rc rc, tg_str why, struct tg_admission *a, void *arg);
     void *arg;
 };
@@ -72,7 +71,5 @@ enum tg_rc tg_admission_topic(const struct tg_handler_opts *o, const struct tg_t
                               const char **ret_why) TG_MUST_USE;
 /* An id, `now`, `earliest`, or empty, which is now. TG_EBADCURSOR. */
 enum tg_rc tg_admission_cursor(tg_str text, struct tg_stream_want *want) TG_MUST_USE;
-/* Is it the id of a device? 1..128 bytes of [A-Za-z0-9._:~-]. */
-bool tg_device_is_id(tg_str id);
 
 #endif

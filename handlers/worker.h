@@ -45,7 +45,12 @@ struct tg_handler_opts {
     size_t max_topics;                       /* on one stream */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
-    struct tg_quota *per_user; /* open streams; shared, each worker writes its own part */
+    /* Devices. */
+    tg_usec device_ttl;         /* since it was last here */
+    unsigned max_devices;       /* of a user */
+    unsigned max_device_topics; /* that a device has ever named */
+    unsigned max_anonymous;     /* anonymous devices in all */
+    struct tg_quota *per_user;  /* open streams; shared, each worker writes its own part */
     struct tg_quota *per_address;
 };
 

@@ -155,6 +155,10 @@ static void fill_handlers(struct tg_gateway *g)
     h->max_topics = c->streams.topics_max;
     h->stream_retry = TG_MS(c->streams.retry_ms);
     h->stream_heartbeat = TG_MS(c->streams.heartbeat_ms);
+    h->device_ttl = TG_MS(c->devices.ttl_ms);
+    h->max_devices = c->devices.per_user;
+    h->max_device_topics = c->devices.topics_max;
+    h->max_anonymous = c->devices.anonymous_max;
     h->per_user = tg_quota_create(g->n_workers, c->streams.per_user);
     h->per_address = tg_quota_create(g->n_workers, c->streams.per_address);
 }

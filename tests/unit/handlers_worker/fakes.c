@@ -16,6 +16,8 @@
 
 enum { MAX_MAILS = 64, MAX_STREAMS_EACH = 1000 };
 
+struct fake_touch_seen touch_seen;
+bool is_store_down;
 struct fake_stream_seen stream_seen;
 struct fake_fetch_seen fetch_seen;
 unsigned n_proxied, n_tunnelled;
@@ -154,6 +156,36 @@ void tg_stream_writable(struct tg_stream *s)
 {
     cr_assert_eq((void *)s, (void *)&stream_seen);
     stream_seen.n_writable++;
+}
+
+/* ---- the store ---- */
+
+struct tg_store *tg_fanout_store(const struct tg_fanout *f, struct tg_epoch *ret_epoch)
+{
+    (void)f;
+    (void)ret_epoch;
+    return is_store_down ? NULL : (struct tg_store *)(void *)&touch_seen; /* never looked into */
+}
+
+enum tg_rc tg_store_device_touch(struct tg_store *s, const struct tg_device_want *want,
+                                 tg_device_fn *done, void *arg)
+{
+    cr_assert_eq((void *)s, (void *)&touch_seen);
+    if (touch_seen.rc != TG_OK) {
+        return touch_seen.rc;
+    }
+    touch_seen.n++;
+    touch_seen.user[0] = touch_seen.device[0] = touch_seen.label[0] = '\0';
+    put(touch_seen.user, sizeof(touch_seen.user), want->user);
+    put(touch_seen.device, sizeof(touch_seen.device), want->device);
+    put(touch_seen.label, sizeof(touch_seen.label), want->label);
+    touch_seen.want = *want;
+    for (size_t i = 0; i < TG_MIN(want->n_topics, TG_ARRAY_LEN(touch_seen.topics)); i++) {
+        touch_seen.topics[i] = want->topics[i];
+    }
+    touch_seen.done = done;
+    touch_seen.arg = arg;
+    return TG_OK;
 }
 
 /* ---- upstream ---- */

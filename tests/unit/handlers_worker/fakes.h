@@ -6,6 +6,7 @@
 #include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/route.h"
+#include "store/device.h"
 
 struct tg_conn {
     struct tg_worker *worker;
@@ -39,6 +40,19 @@ struct fake_fetch_seen {
     enum tg_rc rc; /* of the start */
 };
 
+/* What the store was told of a device; tests call `done`. */
+struct fake_touch_seen {
+    unsigned n;
+    enum tg_rc rc; /* of the start */
+    char user[64], device[160], label[64];
+    struct tg_device_want want; /* its texts and topics are gone */
+    struct tg_device_topic topics[8];
+    tg_device_fn *done;
+    void *arg;
+};
+
+extern struct fake_touch_seen touch_seen;
+extern bool is_store_down;
 extern struct fake_stream_seen stream_seen;
 extern struct fake_fetch_seen fetch_seen;
 extern unsigned n_proxied, n_tunnelled;
