@@ -461,6 +461,7 @@ enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts
     tg_list_init(&f->dirty);
     tg_list_init(&f->dead);
     tg_list_init(&f->readers);
+    tg_list_init(&f->asks);
     for (unsigned b = 0; b < N_BUCKETS; b++) {
         tg_list_init(&f->buckets[b]);
     }
@@ -491,6 +492,7 @@ void tg_fanout_stop(struct tg_fanout *f)
     for_all_streams(f, stop_stream);
     tg_loop_timer_stop(f->loop, &f->beat);
     tg_loop_task_stop(f->loop, &f->walker);
+    listeners_stop(f);
     if (f->store != NULL) {
         tg_store_close(f->store);
         f->store = NULL;
@@ -519,6 +521,7 @@ void tg_fanout_destroy(struct tg_fanout *f)
     tg_map_fini(&f->topics);
     tg_ids_fini(&f->topic_ids);
     tg_ids_fini(&f->stream_ids);
+    tg_ids_fini(&f->ask_ids);
     free(f);
 }
 

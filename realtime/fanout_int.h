@@ -100,6 +100,8 @@ struct tg_fanout {
     struct tg_map topics; /* by key */
     struct tg_ids topic_ids;
     struct tg_ids stream_ids;
+    struct tg_ids ask_ids; /* listeners.c's, as the next */
+    struct tg_list asks;
     struct tg_list dirty;
     struct tg_task walker;
     struct tg_list buckets[N_BUCKETS];
@@ -122,6 +124,10 @@ void fanout_attach(struct wtopic *t, struct cursor *c);
 void fanout_detach(struct cursor *c);
 void fanout_sweep_soon(struct tg_fanout *f);
 uint64_t fanout_random(struct tg_fanout *f);
+
+/* listeners.c */
+/* Answers what is outstanding. */
+void listeners_stop(struct tg_fanout *f);
 
 /* stream.c */
 /* Something it waits for has changed. */

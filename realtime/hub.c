@@ -680,6 +680,11 @@ void tg_hub_attach(struct tg_hub *h, unsigned worker, struct tg_fanout *fanout)
     h->workers[worker] = fanout;
 }
 
+struct tg_fanout *tg_hub_fanout(const struct tg_hub *h, unsigned worker)
+{
+    return worker < h->opts.n_workers ? h->workers[worker] : NULL;
+}
+
 static void *run_hub(void *arg)
 {
     tg_loop_run(((struct tg_hub *)arg)->loop);

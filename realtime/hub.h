@@ -40,6 +40,9 @@ struct tg_loop *tg_hub_loop(const struct tg_hub *h);
 
 /* ---- from the workers ---- */
 
+/* Any thread, once the threads run. NULL: there are not so many workers. */
+struct tg_fanout *tg_hub_fanout(const struct tg_hub *h, unsigned worker);
+
 struct tg_subscription {
     unsigned worker;
     tg_id topic;     /* the worker's number: deliveries name it */

@@ -129,6 +129,14 @@ enum tg_rc tg_hub_unsubscribe(struct tg_hub *h, unsigned worker, tg_id topic, tg
     return TG_OK;
 }
 
+struct tg_fanout *tg_hub_fanout(const struct tg_hub *h, unsigned worker)
+{
+    const void *p = h;
+    const struct world *w = p;
+
+    return worker == 0 ? w->fanout : worker == 1 ? w->second : NULL;
+}
+
 static tg_id topic_of(const struct world *w, char topic)
 {
     cr_assert_neq(w->topics[topic - 'a'], 0, "nobody has asked for %c", topic);

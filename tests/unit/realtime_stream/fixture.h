@@ -23,6 +23,7 @@ struct world {
     struct tg_store_group *group;
     struct tg_store *store; /* the hub's handle */
     struct tg_fanout *fanout;
+    struct tg_fanout *second; /* another worker's, on the same loop; NULL: there is none */
     const struct tg_fanout_counts *counts;
     bool is_up;
     struct tg_epoch log_epoch; /* the store's */
