@@ -186,6 +186,13 @@ static void put_gap(struct tg_hub *h, const struct tg_entry *e)
     put_resets(h, &h->published, e->pos);
 }
 
+static void tell_control(struct tg_hub *h, tg_str payload, bool is_missed)
+{
+    if (h->on_control != NULL) {
+        h->on_control(payload, is_missed, h->control_arg);
+    }
+}
+
 /* Every entry of the log passes here once. */
 static void on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
                     void *arg)
@@ -193,11 +200,16 @@ static void on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last
     struct tg_hub *h = arg;
 
     tg_count_add(&h->counts.log_entries, n);
+    if (is_cut) {
+        tell_control(h, TG_STR_NONE, true);
+    }
     for (size_t i = 0; i < n; i++) {
         if (entries[i].kind == TG_ENTRY_EVENT) {
             put_event(h, &entries[i]);
-        } else {
+        } else if (entries[i].kind == TG_ENTRY_GAP) {
             put_gap(h, &entries[i]);
+        } else {
+            tell_control(h, entries[i].payload, false);
         }
     }
     h->seen = last;
@@ -244,6 +256,7 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
     if (tg_store_tail(h->store, h->seen, on_tail, h) != TG_OK) {
         tg_log(TG_LOG_ERROR, "tail_failed", TG_KZ("epoch", epoch->text));
     }
+    tell_control(h, TG_STR_NONE, true);
     /* Each feed takes its lease again and writes a gap: what came meanwhile is lost, and
      * with a suspect store nobody knows what else. */
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
@@ -672,6 +685,12 @@ enum tg_rc tg_hub_create(const struct tg_hub_opts *opts, struct tg_hub **ret_hub
     }
     *ret_hub = h;
     return TG_OK;
+}
+
+void tg_hub_on_control(struct tg_hub *h, tg_control_fn *fn, void *arg)
+{
+    h->on_control = fn;
+    h->control_arg = arg;
 }
 
 void tg_hub_attach(struct tg_hub *h, unsigned worker, struct tg_fanout *fanout)

@@ -38,6 +38,12 @@ const struct tg_hub_counts *tg_hub_counts(const struct tg_hub *h);
 const struct tg_link_counts *tg_hub_link_counts(const struct tg_hub *h);
 struct tg_loop *tg_hub_loop(const struct tg_hub *h);
 
+/* Control entries of the log (tg_store_control), in their order among the events, on the hub's
+ * thread. `is_missed`, without a payload: there may have been others (the store is up, the tail
+ * was cut); what they would have said must be read from elsewhere. Before tg_hub_start(). */
+typedef void tg_control_fn(tg_str payload, bool is_missed, void *arg);
+void tg_hub_on_control(struct tg_hub *h, tg_control_fn *fn, void *arg);
+
 /* ---- from the workers ---- */
 
 /* Any thread, once the threads run. NULL: there are not so many workers. */

@@ -87,7 +87,9 @@ struct tg_hub {
     struct outbox *outboxes;
     struct tg_timer sweep; /* renewals, horizons, gaps to write again */
     tg_usec renewed_at;
-    uint64_t lost_seen; /* of counts.lost */
+    uint64_t lost_seen;        /* of counts.lost */
+    tg_control_fn *on_control; /* NULL: nobody asked */
+    void *control_arg;
     struct tg_hub_counts counts;
     tg_count lost; /* changes the link could not post: its thread writes */
 };

@@ -24,6 +24,7 @@ enum tg_verb {
     TG_VERB_DEVICE_LIST,
     TG_VERB_DEVICE_DELETE,
     TG_VERB_ONCE,
+    TG_VERB_CONTROL,
 };
 
 /* One operation. Texts are borrowed for the call of submit. */

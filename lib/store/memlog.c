@@ -29,7 +29,7 @@ struct lane {
 struct mem_entry {
     struct tg_list all;
     struct tg_list in_lane;
-    struct lane *lane; /* NULL: left it, or the log's first entry */
+    struct lane *lane; /* NULL: left it, or never had one */
     bool in_log;
     struct tg_memblob *blob;
 };
@@ -185,7 +185,7 @@ static void trim(struct tg_memlog *m, struct lane *lane, uint64_t max, struct tg
     uint64_t retain_ms = m->opts.retain_for / 1000;
     uint64_t oldest = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0;
 
-    while (lane->n > max) {
+    while (lane != NULL && lane->n > max) {
         leave_lane(m, TG_CONTAINER_OF(lane->entries.next, struct mem_entry, in_lane));
     }
     while (m->n_log > m->opts.log_events) {
@@ -270,7 +270,10 @@ enum tg_rc tg_memlog_append(struct tg_memlog *m, const struct tg_ask *ask, struc
                             struct tg_pos *ret_pos)
 {
     bool is_gap = ask->verb == TG_VERB_GAP;
-    const struct tg_entry like = {.kind = is_gap ? TG_ENTRY_GAP : TG_ENTRY_EVENT,
+    bool is_control = ask->verb == TG_VERB_CONTROL;
+    const struct tg_entry like = {.kind = is_gap       ? TG_ENTRY_GAP
+                                          : is_control ? TG_ENTRY_CONTROL
+                                                       : TG_ENTRY_EVENT,
                                   .name = is_gap ? ask->feed : ask->topic,
                                   .payload = ask->payload};
     struct lane *lane = NULL;
@@ -279,7 +282,9 @@ enum tg_rc tg_memlog_append(struct tg_memlog *m, const struct tg_ask *ask, struc
     if (rc != TG_OK) {
         return rc;
     }
-    lane = get_lane(m, is_gap ? &m->feeds : &m->topics, like.name);
+    if (!is_control) {
+        lane = get_lane(m, is_gap ? &m->feeds : &m->topics, like.name);
+    }
     *ret_pos = put(m, lane, &like, now);
     trim(m, lane, is_gap ? MAX_GAPS : m->opts.retain_events, now);
     return TG_OK;

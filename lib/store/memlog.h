@@ -30,7 +30,8 @@ const struct tg_epoch *tg_memlog_epoch(const struct tg_memlog *m);
 struct tg_pos tg_memlog_last(const struct tg_memlog *m);
 size_t tg_memlog_bytes(const struct tg_memlog *m);
 
-/* TG_VERB_APPEND and TG_VERB_GAP: whether they may be written (TG_EEPOCH, TG_EFENCED), and that. */
+/* TG_VERB_APPEND, _GAP and _CONTROL: whether they may be written (TG_EEPOCH, TG_EFENCED), and that.
+ */
 enum tg_rc tg_memlog_check(struct tg_memlog *m, const struct tg_ask *ask,
                            struct tg_memtime now) TG_MUST_USE;
 enum tg_rc tg_memlog_append(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now,

@@ -243,7 +243,8 @@ static void answer_ask(struct memory_group *g, const struct request *q)
     }
     r = new_reply(REPLY_ANSWER, 0);
     r->op = q->op;
-    if (q->ask.verb == TG_VERB_APPEND || q->ask.verb == TG_VERB_GAP) {
+    if (q->ask.verb == TG_VERB_APPEND || q->ask.verb == TG_VERB_GAP ||
+        q->ask.verb == TG_VERB_CONTROL) {
         r->answer.rc = append(g, &q->ask, &r->answer.pos);
     } else if (q->ask.verb >= TG_VERB_DEVICE_TOUCH && q->ask.verb <= TG_VERB_DEVICE_DELETE) {
         tg_memdev_ask(g->devices, g->log, &q->ask, time_now(), &r->arena, &r->answer);

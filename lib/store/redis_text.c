@@ -257,6 +257,20 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     return tg_redis_args_format(&a);
 }
 
+static tg_str control_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
+                              tg_str sha, const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+
+    tg_redis_begin(&a, sha, 2);
+    tg_redis_arg(&a, k->meta);
+    tg_redis_arg(&a, k->log);
+    tg_redis_arg(&a, epoch_text(&ask->epoch));
+    tg_redis_arg(&a, ask->payload);
+    tg_redis_arg_u64(&a, o->log_events);
+    return tg_redis_args_format(&a);
+}
+
 static tg_str page_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
                            const struct tg_ask *ask)
 {
@@ -319,6 +333,8 @@ enum tg_script_name tg_redis_script_of(enum tg_verb verb)
         return TG_SCRIPT_DEVICE;
     case TG_VERB_DEVICE_LIST:
         return TG_SCRIPT_DEVICES;
+    case TG_VERB_CONTROL:
+        return TG_SCRIPT_CONTROL;
     case TG_VERB_ONCE:
         return TG_SCRIPT_MAX;
     case TG_VERB_TAKE:
@@ -339,6 +355,8 @@ tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opt
         return page_command(k, o, sha, ask);
     case TG_SCRIPT_LEASE:
         return lease_command(k, o, sha, ask);
+    case TG_SCRIPT_CONTROL:
+        return control_command(k, o, sha, ask);
     case TG_SCRIPT_DEVICE:
     case TG_SCRIPT_DEVICES:
         return tg_redis_device_command(k, sha, ask);
@@ -475,6 +493,14 @@ bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer)
     return r->type == REDIS_REPLY_NIL || r->type == REDIS_REPLY_STATUS;
 }
 
+static enum tg_entry_kind kind_of(tg_str letter)
+{
+    if (tg_str_eq(letter, TG_STR("g"))) {
+        return TG_ENTRY_GAP;
+    }
+    return tg_str_eq(letter, TG_STR("c")) ? TG_ENTRY_CONTROL : TG_ENTRY_EVENT;
+}
+
 bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct tg_pos *ret_before,
                          bool *ret_is_start)
 {
@@ -494,7 +520,7 @@ bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct
         e.name = tg_redis_text_at(fields, 1);
         kind = tg_redis_text_at(fields, 3);
     } else {
-        e.kind = tg_str_eq(kind, TG_STR("g")) ? TG_ENTRY_GAP : TG_ENTRY_EVENT;
+        e.kind = kind_of(kind);
         e.name = tg_redis_text_at(fields, 1);
         e.payload = tg_redis_text_at(fields, 3);
         kind = tg_redis_text_at(fields, 5);

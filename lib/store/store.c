@@ -166,6 +166,7 @@ static void finish(struct operation *op, const struct tg_answer *a)
     switch (op->verb) {
     case TG_VERB_APPEND:
     case TG_VERB_GAP:
+    case TG_VERB_CONTROL:
         tg_count_add(&s->counts.appends, a->rc == TG_OK);
         op->done.append(a->rc, a->pos, op->arg);
         break;
@@ -417,6 +418,15 @@ enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_
                                .feed = w->feed,
                                .fence = w->fence,
                                .payload = w->payload};
+    const union tg_done end = {.append = done};
+
+    return tg_store_start(s, &ask, end, arg);
+}
+
+enum tg_rc tg_store_control(struct tg_store *s, const struct tg_epoch *epoch, tg_str payload,
+                            tg_append_fn *done, void *arg)
+{
+    const struct tg_ask ask = {.verb = TG_VERB_CONTROL, .epoch = *epoch, .payload = payload};
     const union tg_done end = {.append = done};
 
     return tg_store_start(s, &ask, end, arg);

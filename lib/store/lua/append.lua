@@ -6,18 +6,6 @@
 --       lane's maximum, log's maximum, life of the key in ms or ''
 -- Returns {OK, id} or, with nothing written, {EPOCH}, {FENCED} or {CONFLICT, the first one's id}.
 
-local SLICE = 100 -- entries trimmed at once, so that no append is slow
-
-local function trim(key, max)
-    local surplus = redis.call('XLEN', key) - max
-    if surplus < math.max(1, math.min(SLICE, math.floor(max / 10))) then
-        return nil
-    end
-    local head = redis.call('XRANGE', key, '-', '+', 'COUNT', math.min(surplus, SLICE) + 1)
-    redis.call('XTRIM', key, 'MINID', head[#head][1])
-    return head[#head - 1][1]
-end
-
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'start', 'floor')
 if meta[1] ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 0 then
     return { 'EPOCH' }

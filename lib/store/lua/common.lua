@@ -1,4 +1,4 @@
--- common.lua - stands before every script: ids as text, the floor of a lane.
+-- common.lua - stands before every script: ids as text, the floor of a lane, trimming.
 --
 -- Ids are compared as text by length and then by digit: Lua's numbers hold 53 bits only.
 -- A lane is a topic's stream (t:<topic>) or a feed's gaps (g:<feed>). The hash f holds
@@ -52,4 +52,17 @@ local function lane_floor(f, field, key, lowest, last)
         floor = last
     end
     return later(floor or lowest, lowest), newest
+end
+
+-- Lets the surplus of a stream go; returns the last id that went, or nil.
+local SLICE = 100 -- entries trimmed at once, so that no append is slow
+
+local function trim(key, max)
+    local surplus = redis.call('XLEN', key) - max
+    if surplus < math.max(1, math.min(SLICE, math.floor(max / 10))) then
+        return nil
+    end
+    local head = redis.call('XRANGE', key, '-', '+', 'COUNT', math.min(surplus, SLICE) + 1)
+    redis.call('XTRIM', key, 'MINID', head[#head][1])
+    return head[#head - 1][1]
 end

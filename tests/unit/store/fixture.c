@@ -225,6 +225,12 @@ enum tg_rc once(struct fixture *f, const char *key, tg_usec ttl)
     return settle(f, tg_store_once(f->store, tg_str_of(key), ttl, on_plain, f));
 }
 
+enum tg_rc control(struct fixture *f, const char *payload)
+{
+    f->is_done = false;
+    return settle(f, tg_store_control(f->store, &f->epoch, tg_str_of(payload), on_append, f));
+}
+
 enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason)
 {
     const struct tg_write w = {

@@ -77,6 +77,7 @@ enum tg_rc append_as(struct fixture *f, const char *feed, uint64_t fence, const 
 enum tg_rc append_once(struct fixture *f, const char *topic, const char *payload, const char *key,
                        tg_usec ttl);
 enum tg_rc once(struct fixture *f, const char *key, tg_usec ttl);
+enum tg_rc control(struct fixture *f, const char *payload);
 enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason);
 enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct tg_pos after,
                 struct tg_pos up_to, unsigned max);

@@ -434,6 +434,48 @@ BOTH(a_tail_behind_the_trimmed_log_is_cut)
     is_page(TG_COMPLETE, first, 39);
 }
 
+BOTH(control_entries_pass_the_tail_and_belong_to_no_topic)
+{
+    struct tg_pos first = f.last;
+    struct tg_epoch mine = f.epoch;
+
+    tail(&f, f.last);
+    cr_assert_eq(append(&f, "a", "0"), TG_OK);
+    cr_assert_eq(control(&f, "{\"what\":1}"), TG_OK);
+    cr_assert_eq(control(&f, "two"), TG_OK);
+    cr_assert_eq(append(&f, "a", "1"), TG_OK);
+    wait_tail(&f, 4);
+    cr_assert_eq(f.seen[1].kind, TG_ENTRY_CONTROL);
+    cr_assert_str_eq(f.seen[1].name, "");
+    cr_assert_str_eq(f.seen[1].payload, "{\"what\":1}");
+    cr_assert_str_eq(f.seen[2].payload, "two");
+    cr_assert_eq(f.seen[3].kind, TG_ENTRY_EVENT);
+    cr_assert_eq(f.n_cuts, 0);
+    cr_assert_eq(page(&f, "a", "feed", first, all, 10), TG_OK);
+    is_page(TG_COMPLETE, first, 2);
+    f.epoch = (struct tg_epoch){.text = "another"};
+    cr_assert_eq(control(&f, "x"), TG_EEPOCH);
+    f.epoch = mine;
+    cr_assert_eq(control(&f, "x"), TG_OK);
+}
+
+BOTH(control_entries_leave_with_the_log)
+{
+    struct tg_pos first = {0};
+
+    f.opts.log_events = 10;
+    fixture_reopen(&f);
+    cr_assert_eq(control(&f, "first"), TG_OK);
+    first = f.pos;
+    for (int i = 0; i < 40; i++) {
+        cr_assert_eq(control(&f, "more"), TG_OK);
+    }
+    tail(&f, first);
+    wait_tail(&f, 10);
+    cr_assert_eq(f.n_cuts, 1);
+    cr_assert_eq(f.seen[0].kind, TG_ENTRY_CONTROL);
+}
+
 /* ---- opening ---- */
 
 Test(store, options_that_make_no_sense_are_refused)
