@@ -11,7 +11,7 @@
 
 #include "handlers/admission.h"
 #include "handlers/cors.h"
-#include "util/json.h"
+#include "handlers/hello.h"
 #include "util/log.h"
 
 enum { MAX_HEAD_BYTES = 64 * 1024 };
@@ -79,54 +79,15 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
 
 /* ---- the stream's side ---- */
 
-static void put_field(struct tg_buf *out, tg_str name, tg_str value)
-{
-    (void)tg_buf_str(out, name);
-    (void)tg_buf_str(out, TG_STR(": "));
-    (void)tg_buf_str(out, value);
-    (void)tg_buf_str(out, TG_STR("\r\n"));
-}
-
-static void put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
-{
-    (void)tg_buf_str(out, TG_STR("{\"topic\":"));
-    (void)tg_json_quote(out, t->name);
-    (void)tg_buf_str(out, TG_STR(",\"guarantee\":\"live\",\"state\":"));
-    (void)tg_buf_str(out, t->state == TG_TOPIC_READY ? TG_STR("\"ready\"") : TG_STR("\"joining\""));
-    if (t->is_resume) {
-        (void)tg_buf_str(out, TG_STR(",\"recovered\":"));
-        (void)tg_buf_str(out, t->is_recovered ? TG_STR("true") : TG_STR("false"));
-    }
-    if (t->reason.n > 0) {
-        (void)tg_buf_str(out, TG_STR(",\"reason\":"));
-        (void)tg_json_quote(out, t->reason);
-    }
-    (void)tg_buf_char(out, '}');
-}
-
 static void put_hello(struct tg_buf *out, const struct sse *e, const struct tg_stream_start *start)
 {
-    (void)tg_buf_printf(
-        out, "retry: %llu\nid: ", (unsigned long long)(e->a->x->w->opts->stream_retry / 1000));
+    const struct tg_handler_opts *o = e->a->x->w->opts;
+
+    (void)tg_buf_printf(out, "retry: %llu\nid: ", (unsigned long long)(o->stream_retry / 1000));
     (void)tg_buf_str(out, start->cursor);
-    (void)tg_buf_str(out, TG_STR("\nevent: hello\ndata: {\"cursor\":"));
-    (void)tg_json_quote(out, start->cursor);
-    if (e->a->device.n > 0) {
-        (void)tg_buf_str(out, TG_STR(",\"device\":{\"id\":"));
-        (void)tg_json_quote(out, e->a->device);
-        (void)tg_buf_char(out, '}');
-    }
-    (void)tg_buf_printf(out, ",\"heartbeat\":%llu,\"topics\":[",
-                        (unsigned long long)(e->a->x->w->opts->stream_heartbeat / 1000));
-    for (size_t i = 0; i < start->n_topics; i++) {
-        if (i > 0) {
-            (void)tg_buf_char(out, ',');
-        }
-        put_topic(out, &start->topics[i]);
-    }
-    /* What strict topics cannot tell, said where nobody can miss it (DESIGN.md 3). */
-    (void)tg_buf_str(out, TG_STR("],\"uncovered\":[\"a row that leaves the filter or the policy "
-                                 "yields no event\"]}\n\n"));
+    (void)tg_buf_str(out, TG_STR("\nevent: hello\ndata: {"));
+    tg_hello_put(out, o, e->a->device, start);
+    (void)tg_buf_str(out, TG_STR("}\n\n"));
 }
 
 static void put_head(struct tg_buf *out, const struct sse *e, const struct tg_stream_start *start)
@@ -135,21 +96,13 @@ static void put_head(struct tg_buf *out, const struct sse *e, const struct tg_st
     size_t n = tg_cors_own(e->a->x->w->opts, e->a->x->origin, cors, TG_CORS_OWN_MAX);
 
     (void)tg_buf_str(out, TG_STR("HTTP/1.1 200 OK\r\n"));
-    put_field(out, TG_STR("Content-Type"), TG_STR("text/event-stream"));
-    put_field(out, TG_STR("Cache-Control"), TG_STR("no-store"));
-    put_field(out, TG_STR("X-Accel-Buffering"), TG_STR("no"));
-    put_field(out, TG_STR("Connection"), TG_STR("close"));
-    put_field(out, TG_STR("X-Request-Id"), e->a->x->id);
-    put_field(out, TG_STR("Tidegate-Cursor"), start->cursor);
-    if (start->is_resume) {
-        put_field(out, TG_STR("Tidegate-Recovered"),
-                  start->is_recovered ? TG_STR("true") : TG_STR("false"));
-    }
-    if (e->a->is_device_new) {
-        put_field(out, TG_STR("Tidegate-Device"), e->a->device);
-    }
+    tg_hello_put_field(out, TG_STR("Content-Type"), TG_STR("text/event-stream"));
+    tg_hello_put_field(out, TG_STR("Cache-Control"), TG_STR("no-store"));
+    tg_hello_put_field(out, TG_STR("X-Accel-Buffering"), TG_STR("no"));
+    tg_hello_put_field(out, TG_STR("Connection"), TG_STR("close"));
+    tg_hello_put_fields(out, e->a, start);
     for (size_t i = 0; i < n; i++) {
-        put_field(out, cors[i].name, cors[i].value);
+        tg_hello_put_field(out, cors[i].name, cors[i].value);
     }
     (void)tg_buf_str(out, TG_STR("\r\n"));
 }

@@ -1,0 +1,70 @@
+/* hello.c - one verdict, in JSON and in header fields. */
+#include "handlers/hello.h"
+
+#include "handlers/admission.h"
+#include "util/json.h"
+
+void tg_hello_put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
+{
+    (void)tg_buf_str(out, TG_STR("\"topic\":"));
+    (void)tg_json_quote(out, t->name);
+    (void)tg_buf_str(out, TG_STR(",\"guarantee\":\"live\",\"state\":"));
+    (void)tg_buf_str(out, t->state == TG_TOPIC_READY ? TG_STR("\"ready\"") : TG_STR("\"joining\""));
+    if (t->is_resume) {
+        (void)tg_buf_str(out, TG_STR(",\"recovered\":"));
+        (void)tg_buf_str(out, t->is_recovered ? TG_STR("true") : TG_STR("false"));
+    }
+    if (t->reason.n > 0) {
+        (void)tg_buf_str(out, TG_STR(",\"reason\":"));
+        (void)tg_json_quote(out, t->reason);
+    }
+}
+
+void tg_hello_put(struct tg_buf *out, const struct tg_handler_opts *o, tg_str device,
+                  const struct tg_stream_start *start)
+{
+    if (start->cursor.n > 0) {
+        (void)tg_buf_str(out, TG_STR("\"cursor\":"));
+        (void)tg_json_quote(out, start->cursor);
+        (void)tg_buf_char(out, ',');
+    }
+    if (device.n > 0) {
+        (void)tg_buf_str(out, TG_STR("\"device\":{\"id\":"));
+        (void)tg_json_quote(out, device);
+        (void)tg_buf_str(out, TG_STR("},"));
+    }
+    (void)tg_buf_printf(out, "\"heartbeat\":%llu,\"topics\":[",
+                        (unsigned long long)(o->stream_heartbeat / 1000));
+    for (size_t i = 0; i < start->n_topics; i++) {
+        (void)tg_buf_str(out, i > 0 ? TG_STR(",{") : TG_STR("{"));
+        tg_hello_put_topic(out, &start->topics[i]);
+        (void)tg_buf_char(out, '}');
+    }
+    /* What strict topics cannot tell, said where nobody can miss it (DESIGN.md 3). */
+    (void)tg_buf_str(out, TG_STR("],\"uncovered\":[\"a row that leaves the filter or the policy "
+                                 "yields no event\"]"));
+}
+
+void tg_hello_put_field(struct tg_buf *out, tg_str name, tg_str value)
+{
+    (void)tg_buf_str(out, name);
+    (void)tg_buf_str(out, TG_STR(": "));
+    (void)tg_buf_str(out, value);
+    (void)tg_buf_str(out, TG_STR("\r\n"));
+}
+
+void tg_hello_put_fields(struct tg_buf *out, const struct tg_admission *a,
+                         const struct tg_stream_start *start)
+{
+    tg_hello_put_field(out, TG_STR("X-Request-Id"), a->x->id);
+    if (start->cursor.n > 0) {
+        tg_hello_put_field(out, TG_STR("Tidegate-Cursor"), start->cursor);
+    }
+    if (start->is_resume) {
+        tg_hello_put_field(out, TG_STR("Tidegate-Recovered"),
+                           start->is_recovered ? TG_STR("true") : TG_STR("false"));
+    }
+    if (a->is_device_new) {
+        tg_hello_put_field(out, TG_STR("Tidegate-Device"), a->device);
+    }
+}
