@@ -256,10 +256,10 @@ static void on_ours(uv_poll_t *handle, int status, int events)
     look_back(l);
 }
 
-enum tg_rc tg_watch_open(struct tg_loop *l, struct tg_watch *w, int fd,
-                         void (*on_ready)(struct tg_watch *w, unsigned events))
+static enum tg_rc add_watch(struct tg_loop *l, struct tg_watch *w, int fd, uint32_t events,
+                            void (*on_ready)(struct tg_watch *w, unsigned events))
 {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
+    struct epoll_event ev = {.events = events | EPOLLET, .data.ptr = w};
 
     w->on_ready = on_ready;
     w->fd = -1;
@@ -268,6 +268,19 @@ enum tg_rc tg_watch_open(struct tg_loop *l, struct tg_watch *w, int fd,
     }
     w->fd = fd;
     return TG_OK;
+}
+
+enum tg_rc tg_watch_open(struct tg_loop *l, struct tg_watch *w, int fd,
+                         void (*on_ready)(struct tg_watch *w, unsigned events))
+{
+    return add_watch(l, w, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, on_ready);
+}
+
+enum tg_rc tg_watch_mailbox(struct tg_loop *l, struct tg_watch *w, const struct tg_mailbox *mb,
+                            void (*on_ready)(struct tg_watch *w, unsigned events))
+{
+    /* An eventfd is always writable: asked for that, it would report every read of its own. */
+    return add_watch(l, w, tg_mailbox_fd(mb), EPOLLIN, on_ready);
 }
 
 int tg_watch_release(struct tg_loop *l, struct tg_watch *w)
@@ -364,6 +377,18 @@ enum tg_rc tg_loop_post(struct tg_loop *l, struct tg_mail *mail)
     return tg_mailbox_post(l->mailbox, mail);
 }
 
+enum tg_rc tg_loop_post_quiet(struct tg_loop *l, struct tg_mail *mail)
+{
+    TG_CHECK(l, LOOP_MAGIC);
+    return tg_mailbox_post_quiet(l->mailbox, mail);
+}
+
+void tg_loop_wake(struct tg_loop *l)
+{
+    TG_CHECK(l, LOOP_MAGIC);
+    tg_mailbox_wake(l->mailbox);
+}
+
 void tg_loop_close_mail(struct tg_loop *l)
 {
     TG_ON_LOOP(l);
@@ -406,7 +431,7 @@ enum tg_rc tg_loop_create(const char *name, size_t max_mails, struct tg_loop **r
     l->ours.data = l;
     rc = tg_mailbox_create(max_mails, &l->mailbox);
     if (rc == TG_OK) {
-        rc = tg_watch_open(l, &l->mail_watch, tg_mailbox_fd(l->mailbox), on_mail);
+        rc = tg_watch_mailbox(l, &l->mail_watch, l->mailbox, on_mail);
     }
     if (rc == TG_OK && uv_poll_init(&l->uv, &l->ours, l->epoll_fd) != 0) {
         rc = TG_ELIMIT;

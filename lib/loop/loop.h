@@ -35,6 +35,10 @@ tg_usec tg_loop_now(const struct tg_loop *l);
 /* Any thread: see tg_mailbox_post(). */
 enum tg_rc tg_loop_post(struct tg_loop *l, struct tg_mail *mail) TG_MUST_USE;
 
+/* Any thread: see tg_mailbox_post_quiet(). */
+enum tg_rc tg_loop_post_quiet(struct tg_loop *l, struct tg_mail *mail) TG_MUST_USE;
+void tg_loop_wake(struct tg_loop *l);
+
 /* No more mail from here on; what waits is dropped. For the way down. */
 void tg_loop_close_mail(struct tg_loop *l);
 
@@ -75,6 +79,9 @@ struct tg_watch {
 };
 enum tg_rc tg_watch_open(struct tg_loop *l, struct tg_watch *w, int fd,
                          void (*on_ready)(struct tg_watch *w, unsigned events)) TG_MUST_USE;
+/* The same for a mailbox. The descriptor stays the mailbox's: only release it. */
+enum tg_rc tg_watch_mailbox(struct tg_loop *l, struct tg_watch *w, const struct tg_mailbox *mb,
+                            void (*on_ready)(struct tg_watch *w, unsigned events)) TG_MUST_USE;
 /* Stops watching and closes the descriptor. */
 void tg_watch_close(struct tg_loop *l, struct tg_watch *w);
 /* Stops watching; the descriptor is the caller's again. */

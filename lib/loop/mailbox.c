@@ -1,7 +1,8 @@
 /* mailbox.c - bounded many-to-one queue that wakes its reader through an eventfd.
  *
  * Invariant: while the list is not empty, its wake-up has been written or the
- * post that must write it has not returned. A sleeping reader misses nothing. */
+ * post that must write it has not returned (a quiet one: its tg_mailbox_wake()). A sleeping
+ * reader misses nothing. */
 #include "loop/mailbox.h"
 
 #include <errno.h>
@@ -64,10 +65,9 @@ static struct tg_mail *take_all(struct tg_mailbox *mb, bool close)
     return mail;
 }
 
-enum tg_rc tg_mailbox_post(struct tg_mailbox *mb, struct tg_mail *mail)
+static enum tg_rc put(struct tg_mailbox *mb, struct tg_mail *mail, bool *ret_was_empty)
 {
     enum tg_rc rc = TG_OK;
-    bool was_empty = false;
 
     TG_CHECK(mb, MAILBOX_MAGIC);
     TG_ASSERT(mail->next == NULL && mail->drop != NULL && mail->run != NULL);
@@ -78,12 +78,19 @@ enum tg_rc tg_mailbox_post(struct tg_mailbox *mb, struct tg_mail *mail)
     } else if (mb->count == mb->max) {
         rc = TG_EFULL;
     } else {
-        was_empty = mb->head == NULL;
+        *ret_was_empty = mb->head == NULL;
         *mb->tail = mail;
         mb->tail = &mail->next;
         mb->count++;
     }
     TG_ASSERT(pthread_mutex_unlock(&mb->lock) == 0);
+    return rc;
+}
+
+enum tg_rc tg_mailbox_post(struct tg_mailbox *mb, struct tg_mail *mail)
+{
+    bool was_empty = false;
+    enum tg_rc rc = put(mb, mail, &was_empty);
 
     /* Only the post that ends the emptiness pays for a system call: the reader
      * takes the whole list at once, so a second wake-up would find nothing. */
@@ -91,6 +98,26 @@ enum tg_rc tg_mailbox_post(struct tg_mailbox *mb, struct tg_mail *mail)
         wake_reader(mb);
     }
     return rc;
+}
+
+enum tg_rc tg_mailbox_post_quiet(struct tg_mailbox *mb, struct tg_mail *mail)
+{
+    bool was_empty = false;
+
+    return put(mb, mail, &was_empty);
+}
+
+void tg_mailbox_wake(struct tg_mailbox *mb)
+{
+    bool has_mail = false;
+
+    TG_CHECK(mb, MAILBOX_MAGIC);
+    TG_ASSERT(pthread_mutex_lock(&mb->lock) == 0);
+    has_mail = mb->head != NULL;
+    TG_ASSERT(pthread_mutex_unlock(&mb->lock) == 0);
+    if (has_mail) {
+        wake_reader(mb);
+    }
 }
 
 int tg_mailbox_fd(const struct tg_mailbox *mb)

@@ -24,6 +24,11 @@ enum tg_rc tg_mailbox_create(size_t max, struct tg_mailbox **ret_mb) TG_MUST_USE
 /* Any thread. TG_OK takes `mail`; on TG_EFULL or TG_ECLOSED it stays the caller's. */
 enum tg_rc tg_mailbox_post(struct tg_mailbox *mb, struct tg_mail *mail) TG_MUST_USE;
 
+/* The same without waking the owner: whoever posts several in a row ends it by one
+ * tg_mailbox_wake() before it waits for anything, and the owner sees them together. */
+enum tg_rc tg_mailbox_post_quiet(struct tg_mailbox *mb, struct tg_mail *mail) TG_MUST_USE;
+void tg_mailbox_wake(struct tg_mailbox *mb);
+
 /* Owner loop. Readable when there is mail. */
 int tg_mailbox_fd(const struct tg_mailbox *mb);
 

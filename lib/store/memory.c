@@ -323,7 +323,7 @@ static enum tg_rc serve(struct tg_store_group *base, struct tg_loop *l)
     enum tg_rc rc = TG_OK;
 
     TG_ASSERT(g->loop == NULL);
-    rc = tg_watch_open(l, &g->watch, tg_mailbox_fd(g->requests), on_requests);
+    rc = tg_watch_mailbox(l, &g->watch, g->requests, on_requests);
     if (rc != TG_OK) {
         return rc;
     }
@@ -486,7 +486,7 @@ static enum tg_rc open_store(struct tg_store_group *g, struct tg_loop *l,
     tg_timer_init(&s->more_retry, on_more_retry);
     rc = tg_port_create(2 * g->opts.max_pending + 64, &s->port);
     if (rc == TG_OK) {
-        rc = tg_watch_open(l, &s->watch, tg_mailbox_fd(s->port->box), on_replies);
+        rc = tg_watch_mailbox(l, &s->watch, s->port->box, on_replies);
     }
     if (rc == TG_OK) {
         rc = post_request(s, REQ_HELLO, 0, &none);

@@ -625,7 +625,7 @@ static enum tg_rc open_store(struct tg_store_group *g, struct tg_loop *l,
     tg_timer_init(&s->heartbeat, on_heartbeat);
     rc = tg_port_create(PORT_MAX, &s->port);
     if (rc == TG_OK) {
-        rc = tg_watch_open(l, &s->watch, tg_mailbox_fd(s->port->box), on_port);
+        rc = tg_watch_mailbox(l, &s->watch, s->port->box, on_port);
     }
     if (rc != TG_OK) {
         free_store(s);

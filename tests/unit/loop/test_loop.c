@@ -15,6 +15,7 @@ struct bench {
     struct tg_watch watch;
     struct tg_watch other;
     struct tg_poll *poll;
+    struct tg_mailbox *mailbox;
     int pair[2];
     unsigned n;
     unsigned seen;
@@ -194,14 +195,46 @@ static void run_mail(struct tg_mail *m, void *owner)
     tg_loop_stop(b.loop);
 }
 
-Test(loop, runs_mail_with_its_owner, .init = begin, .fini = end)
+static struct tg_mail *letter(void)
 {
     struct tg_mail *m = TG_NEW(struct tg_mail);
 
     m->run = run_mail;
     m->drop = drop_mail;
+    return m;
+}
+
+Test(loop, runs_mail_with_its_owner, .init = begin, .fini = end)
+{
     tg_loop_set_owner(b.loop, &b);
-    cr_assert_eq(tg_loop_post(b.loop, m), TG_OK);
+    cr_assert_eq(tg_loop_post(b.loop, letter()), TG_OK);
+    tg_loop_run(b.loop);
+    cr_assert_str_eq(b.order, "m");
+}
+
+static void on_mailbox(struct tg_watch *w, unsigned events)
+{
+    (void)w;
+    b.seen |= events;
+    (void)tg_mailbox_drain(b.mailbox, &b);
+}
+
+Test(loop, tells_of_a_mailbox_only_that_it_has_mail, .init = begin, .fini = end)
+{
+    cr_assert_eq(tg_mailbox_create(1, &b.mailbox), TG_OK);
+    cr_assert_eq(tg_watch_mailbox(b.loop, &b.watch, b.mailbox, on_mailbox), TG_OK);
+    cr_assert_eq(tg_mailbox_post(b.mailbox, letter()), TG_OK);
+    tg_loop_run(b.loop);
+    cr_assert_eq(b.seen, (unsigned)TG_READABLE);
+    (void)tg_watch_release(b.loop, &b.watch);
+    tg_mailbox_destroy(b.mailbox);
+}
+
+Test(loop, wakes_for_quiet_mail_when_its_sender_says_so, .init = begin, .fini = end)
+{
+    tg_loop_set_owner(b.loop, &b);
+    cr_assert_eq(tg_loop_post_quiet(b.loop, letter()), TG_OK);
+    tg_loop_wake(b.loop);
     tg_loop_run(b.loop);
     cr_assert_str_eq(b.order, "m");
 }

@@ -66,6 +66,27 @@ Test(mailbox, delivers_in_the_order_of_posting)
     tg_mailbox_destroy(mb);
 }
 
+Test(mailbox, wakes_its_reader_once_for_what_was_posted_quietly)
+{
+    struct tg_mailbox *mb = mailbox(2);
+    struct tg_mail *third = note(2);
+    int expected = 0;
+
+    tg_mailbox_wake(mb);
+    cr_assert_not(is_readable(mb));
+    cr_assert_eq(tg_mailbox_post_quiet(mb, note(0)), TG_OK);
+    cr_assert_eq(tg_mailbox_post_quiet(mb, note(1)), TG_OK);
+    cr_assert_eq(tg_mailbox_post_quiet(mb, third), TG_EFULL);
+    cr_assert_not(is_readable(mb));
+    tg_mailbox_wake(mb);
+    cr_assert(is_readable(mb));
+    cr_assert_eq(tg_mailbox_drain(mb, &expected), 2);
+    cr_assert_not(is_readable(mb));
+    third->drop(third);
+    tg_mailbox_close(mb);
+    tg_mailbox_destroy(mb);
+}
+
 Test(mailbox, full_leaves_the_mail_with_its_sender_until_drained)
 {
     struct tg_mailbox *mb = mailbox(1);
