@@ -220,7 +220,8 @@ static void on_delivery(struct tg_mail *mail, void *owner)
         }
     }
     tg_delivery_destroy(d);
-    if (!tg_list_empty(&f->dirty) && walk(&f->walker)) {
+    /* Not before all mail of this turn is in: a stream takes everything in one write. */
+    if (!tg_list_empty(&f->dirty)) {
         tg_loop_task_start(f->loop, &f->walker);
     }
 }

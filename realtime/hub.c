@@ -568,7 +568,7 @@ static void post_link_mail(struct tg_hub *h, uint64_t id,
     if (text.n != 0) {
         memcpy(m->text, text.p, text.n);
     }
-    if (tg_loop_post(h->loop, &m->mail) != TG_OK) {
+    if (tg_loop_post_quiet(h->loop, &m->mail) != TG_OK) {
         free(m);
         tg_count_add(&h->lost, 1);
     }
@@ -621,6 +621,13 @@ static void on_link_online(bool online, void *arg)
     tg_log(TG_LOG_INFO, "upstream", TG_KZ("state", online ? "online" : "offline"));
 }
 
+/* What one read of upstream's socket brought is one batch for the hub, and so for the workers:
+ * a stream's ten events then are one write. */
+static void on_link_turn(void *arg)
+{
+    tg_loop_wake(((struct tg_hub *)arg)->loop);
+}
+
 /* ---- now and then ---- */
 
 static void on_sweep(struct tg_timer *t)
@@ -663,7 +670,7 @@ static void on_sweep(struct tg_timer *t)
 enum tg_rc tg_hub_create(const struct tg_hub_opts *opts, struct tg_hub **ret_hub)
 {
     static const struct tg_link_handler handler = {
-        on_link_up, on_link_down, on_link_refused, on_link_change, on_link_online,
+        on_link_up, on_link_down, on_link_refused, on_link_change, on_link_online, on_link_turn,
     };
     struct tg_hub *h = TG_NEW(struct tg_hub);
     enum tg_rc rc = TG_OK;

@@ -226,6 +226,7 @@ static void *run_link(void *arg)
             abort();
         }
         set_wake(l);
+        l->h.on_turn(l->arg);
     }
     return NULL;
 }

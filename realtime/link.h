@@ -37,6 +37,8 @@ struct tg_link_handler {
     void (*on_change)(uint64_t id, tg_str payload, void *arg);
     /* Whether at least one socket is open, when that changes. */
     void (*on_online)(bool online, void *arg);
+    /* After everything that the sockets brought at once, before the thread waits again. */
+    void (*on_turn)(void *arg);
 };
 
 struct tg_link_counts {

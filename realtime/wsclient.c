@@ -12,7 +12,7 @@
 
 #define WS_MAGIC 0x77736f6bU
 
-enum { MAX_QUEUED = 4096, MAX_TARGET = 1900, CONNECT_TIMEOUT_SECS = 10, RX_BUFFER = 16384 };
+enum { MAX_QUEUED = 4096, MAX_TARGET = 1900, CONNECT_TIMEOUT_SECS = 10, RX_BUFFER = 32768 };
 
 struct message {
     struct message *next;
@@ -238,6 +238,7 @@ enum tg_rc tg_wsc_create(const struct tg_wsc_opts *opts, struct tg_wsc **ret_wsc
     info.uid = (uid_t)-1;
     info.connect_timeout_secs = CONNECT_TIMEOUT_SECS;
     info.timeout_secs = CONNECT_TIMEOUT_SECS;
+    info.pt_serv_buf_size = RX_BUFFER; /* what one read takes */
     info.fd_limit_per_thread = 1024;
     if (opts->tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;

@@ -84,6 +84,18 @@ enum tg_rc tg_loop_post(struct tg_loop *l, struct tg_mail *mail)
     return tg_mailbox_post(world.mailbox, mail);
 }
 
+enum tg_rc tg_loop_post_quiet(struct tg_loop *l, struct tg_mail *mail)
+{
+    (void)l;
+    return tg_mailbox_post_quiet(world.mailbox, mail);
+}
+
+void tg_loop_wake(struct tg_loop *l)
+{
+    (void)l;
+    tg_mailbox_wake(world.mailbox);
+}
+
 void tg_loop_close_mail(struct tg_loop *l)
 {
     (void)l;

@@ -135,11 +135,17 @@ static void on_online(bool online, void *arg)
     told("%s\n", online ? "online" : "offline");
 }
 
+static void on_turn(void *arg)
+{
+    (void)arg;
+}
+
 /* ---- what tests do ---- */
 
 void start_with(const char *url, unsigned joins_per_second)
 {
-    static const struct tg_link_handler h = {on_up, on_down, on_refused, on_change, on_online};
+    static const struct tg_link_handler h = {on_up,     on_down,   on_refused,
+                                             on_change, on_online, on_turn};
     const struct tg_link_opts opts = {.url = url,
                                       .api_key = "anon",
                                       .channels_per_socket = 2,

@@ -120,9 +120,10 @@ Test(fanout, walks_again_for_what_comes_during_a_walk)
     w->last = pos[0];
     hand(w, 'a', pos[0], "1");
     deliver(w);
+    wait_words(c[0], "1"); /* its slice; the walk is not over */
     w->last = pos[1];
     hand(w, 'a', pos[1], "2");
-    deliver(w); /* one mail behind the other: the first walk is not over */
+    deliver(w);
     for (int i = 0; i < N_READERS; i++) {
         wait_words(c[i], "1 2");
     }
@@ -130,6 +131,28 @@ Test(fanout, walks_again_for_what_comes_during_a_walk)
     cr_assert_eq(c[N_READERS - 1]->n_writes, 1);
     world_end(w);
     destroy_readers(c);
+}
+
+Test(fanout, writes_all_mail_of_one_turn_at_once)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+    struct tg_pos pos[2];
+
+    world_start(w);
+    c = live_client(w, "a");
+    settle(w);
+    pos[0] = append(w, 'a', "1");
+    pos[1] = append(w, 'a', "2");
+    for (int i = 0; i < 2; i++) {
+        w->last = pos[i];
+        hand(w, 'a', pos[i], i == 0 ? "1" : "2");
+        deliver(w);
+    }
+    wait_words(c, "1 2");
+    cr_assert_eq(c->n_writes, 1);
+    world_end(w);
+    client_destroy(c);
 }
 
 /* The sixteenth closes the next one, where the slice ends: it is freed before the walk goes on. */
