@@ -25,6 +25,8 @@ enum tg_verb {
     TG_VERB_DEVICE_DELETE,
     TG_VERB_ONCE,
     TG_VERB_CONTROL,
+    TG_VERB_DENY,
+    TG_VERB_DENIED,
 };
 
 /* One operation. Texts are borrowed for the call of submit. */
@@ -47,7 +49,8 @@ struct tg_ask {
     unsigned max_devices;
     unsigned max_topics;
     bool must_exist;
-    tg_str once; /* append: its lifetime is `ttl` */
+    tg_str once; /* append: its lifetime is `ttl`; deny: the key */
+    int64_t until_sec;
 };
 
 /* What came of it: the fields that its verb has. */
@@ -59,7 +62,8 @@ struct tg_answer {
     const struct tg_page *page;
     const struct tg_device *devices; /* one, or a list */
     const enum tg_ack *acks;
-    size_t n;     /* of acks or devices */
+    const struct tg_denied *denied;
+    size_t n;     /* of acks, devices or denied */
     size_t n_all; /* of the user's devices */
 };
 
@@ -72,6 +76,7 @@ union tg_done {
     tg_device_fn *device;
     tg_ack_fn *ack;
     tg_device_list_fn *devices;
+    tg_denied_fn *denied;
 };
 
 struct tg_store_ops {

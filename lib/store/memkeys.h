@@ -21,4 +21,10 @@ void tg_memkeys_keep(struct tg_memkeys *k, const struct tg_ask *ask, struct tg_m
 enum tg_rc tg_memkeys_once(struct tg_memkeys *k, const struct tg_ask *ask,
                            struct tg_memtime now) TG_MUST_USE;
 
+/* TG_VERB_DENY; TG_VERB_DENIED, whose list is copied into the arena. */
+enum tg_rc tg_memkeys_deny(struct tg_memkeys *k, const struct tg_ask *ask,
+                           struct tg_memtime now) TG_MUST_USE;
+void tg_memkeys_denied(struct tg_memkeys *k, struct tg_memtime now, struct tg_arena *arena,
+                       struct tg_answer *ret_answer);
+
 #endif

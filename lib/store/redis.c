@@ -369,6 +369,8 @@ static void read_operation(struct redis_store *s, struct command *c, const redis
         }
     } else if (c->verb >= TG_VERB_DEVICE_TOUCH && c->verb <= TG_VERB_DEVICE_DELETE) {
         (void)tg_redis_device_read(r, c->verb, &arena, &a);
+    } else if (c->verb == TG_VERB_DENY || c->verb == TG_VERB_DENIED) {
+        (void)tg_redis_read_denied(r, &arena, &a);
     } else if (c->verb == TG_VERB_ONCE) {
         (void)tg_redis_read_once(r, &a);
     } else if (tg_redis_read_answer(r, &a)) {

@@ -65,6 +65,7 @@ void tg_redis_keys_init(struct tg_redis_keys *k, tg_str prefix)
     k->log = make_key(&k->arena, k->base, TG_STR("log"), TG_STR(""));
     k->floors = make_key(&k->arena, k->base, TG_STR("f"), TG_STR(""));
     k->gaps = make_key(&k->arena, k->base, TG_STR("g:"), TG_STR(""));
+    k->deny = make_key(&k->arena, k->base, TG_STR("deny"), TG_STR(""));
     k->fence = make_key(&k->arena, k->base, TG_STR("fence"), TG_STR(""));
 }
 
@@ -271,6 +272,23 @@ static tg_str control_command(const struct tg_redis_keys *k, const struct tg_sto
     return tg_redis_args_format(&a);
 }
 
+static tg_str deny_command(const struct tg_redis_keys *k, tg_str sha, const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+
+    tg_redis_begin(&a, sha, 1);
+    tg_redis_arg(&a, k->deny);
+    if (ask->verb == TG_VERB_DENY) {
+        tg_redis_arg(&a, TG_STR("add"));
+        tg_redis_arg(&a, ask->once);
+        tg_redis_arg_u64(&a, (uint64_t)ask->until_sec);
+    } else {
+        tg_redis_arg(&a, TG_STR("list"));
+    }
+    tg_redis_arg_u64(&a, TG_DENIED_MAX);
+    return tg_redis_args_format(&a);
+}
+
 static tg_str page_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
                            const struct tg_ask *ask)
 {
@@ -335,6 +353,9 @@ enum tg_script_name tg_redis_script_of(enum tg_verb verb)
         return TG_SCRIPT_DEVICES;
     case TG_VERB_CONTROL:
         return TG_SCRIPT_CONTROL;
+    case TG_VERB_DENY:
+    case TG_VERB_DENIED:
+        return TG_SCRIPT_DENY;
     case TG_VERB_ONCE:
         return TG_SCRIPT_MAX;
     case TG_VERB_TAKE:
@@ -357,6 +378,8 @@ tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opt
         return lease_command(k, o, sha, ask);
     case TG_SCRIPT_CONTROL:
         return control_command(k, o, sha, ask);
+    case TG_SCRIPT_DENY:
+        return deny_command(k, sha, ask);
     case TG_SCRIPT_DEVICE:
     case TG_SCRIPT_DEVICES:
         return tg_redis_device_command(k, sha, ask);
@@ -491,6 +514,31 @@ bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer)
 {
     ret_answer->rc = r->type == REDIS_REPLY_NIL ? TG_ECONFLICT : TG_OK;
     return r->type == REDIS_REPLY_NIL || r->type == REDIS_REPLY_STATUS;
+}
+
+bool tg_redis_read_denied(const redisReply *r, struct tg_arena *arena, struct tg_answer *ret_answer)
+{
+    struct tg_denied *list = NULL;
+    size_t n = 0;
+
+    if (tg_str_eq(tg_redis_text_at(r, 0), TG_STR("FULL"))) {
+        ret_answer->rc = TG_EFULL;
+        return true;
+    }
+    if (!tg_str_eq(tg_redis_text_at(r, 0), TG_STR("OK")) || r->elements % 2 == 0) {
+        return false;
+    }
+    list = tg_arena_alloc(arena, r->elements / 2 * sizeof(*list));
+    for (size_t i = 1; i < r->elements; i += 2) {
+        uint64_t until = 0;
+
+        if (tg_str_to_u64(tg_redis_text_at(r, i + 1), &until) != TG_OK) {
+            return false;
+        }
+        list[n++] = (struct tg_denied){.key = tg_redis_text_at(r, i), .until_sec = (int64_t)until};
+    }
+    *ret_answer = (struct tg_answer){.rc = TG_OK, .denied = list, .n = n};
+    return true;
 }
 
 static enum tg_entry_kind kind_of(tg_str letter)

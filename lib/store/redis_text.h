@@ -21,6 +21,7 @@ struct tg_redis_keys {
     tg_str floors;
     tg_str gaps; /* of all feeds */
     tg_str fence;
+    tg_str deny;
 };
 void tg_redis_keys_init(struct tg_redis_keys *k, tg_str prefix);
 void tg_redis_keys_fini(struct tg_redis_keys *k);
@@ -74,6 +75,9 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
 bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer);
 /* TG_VERB_ONCE. */
 bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer);
+/* TG_VERB_DENY and TG_VERB_DENIED; the list is in the arena, its texts are the reply's. */
+bool tg_redis_read_denied(const redisReply *r, struct tg_arena *arena,
+                          struct tg_answer *ret_answer);
 /* One entry of the log. `ret_before`: the id in front of it; `ret_epoch` is set instead of an
  * entry when a log starts here (is_start). */
 bool tg_redis_read_entry(const redisReply *r, struct tg_entry *ret_entry, struct tg_pos *ret_before,

@@ -13,6 +13,7 @@ enum tg_script_name {
     TG_SCRIPT_DEVICE,
     TG_SCRIPT_DEVICES,
     TG_SCRIPT_CONTROL,
+    TG_SCRIPT_DENY,
     TG_SCRIPT_MAX
 };
 

@@ -181,11 +181,15 @@ static void finish(struct operation *op, const struct tg_answer *a)
     case TG_VERB_RELEASE:
     case TG_VERB_DEVICE_DELETE:
     case TG_VERB_ONCE:
+    case TG_VERB_DENY:
         op->done.plain(a->rc, op->arg);
         break;
     case TG_VERB_DEVICE_TOUCH:
     case TG_VERB_DEVICE_GET:
         op->done.device(a->rc, a->devices, op->arg);
+        break;
+    case TG_VERB_DENIED:
+        op->done.denied(a->rc, a->denied, a->n, op->arg);
         break;
     case TG_VERB_DEVICE_ACK:
         op->done.ack(a->rc, a->acks, a->n, op->arg);
@@ -419,6 +423,26 @@ enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_
                                .fence = w->fence,
                                .payload = w->payload};
     const union tg_done end = {.append = done};
+
+    return tg_store_start(s, &ask, end, arg);
+}
+
+enum tg_rc tg_store_deny(struct tg_store *s, tg_str key, int64_t until_sec, tg_done_fn *done,
+                         void *arg)
+{
+    const struct tg_ask ask = {.verb = TG_VERB_DENY, .once = key, .until_sec = until_sec};
+    const union tg_done end = {.plain = done};
+
+    if (key.n == 0 || key.n > TG_ONCE_MAX || until_sec < 0 || until_sec >= TG_DENY_UNTIL_MAX) {
+        return TG_EBADPARAM;
+    }
+    return tg_store_start(s, &ask, end, arg);
+}
+
+enum tg_rc tg_store_denied(struct tg_store *s, tg_denied_fn *done, void *arg)
+{
+    const struct tg_ask ask = {.verb = TG_VERB_DENIED};
+    const union tg_done end = {.denied = done};
 
     return tg_store_start(s, &ask, end, arg);
 }

@@ -185,14 +185,15 @@ enum tg_rc tg_store_control(struct tg_store *s, const struct tg_epoch *epoch, tg
 
 /* ---- what must happen once, and who is not let in ---- */
 
-enum { TG_DENIED_MAX = 16384 }; /* entries of the deny list */
+enum { TG_DENIED_MAX = 16384 }; /* entries of the deny list; a key has TG_ONCE_MAX bytes at most */
 
 /* TG_OK the first time within `ttl`, TG_ECONFLICT after. */
 enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn *done,
                          void *arg) TG_MUST_USE;
 
-/* Puts `key` on the group's deny list until then (Unix time; what is past is not kept; the later
- * one of two counts). TG_EFULL: TG_DENIED_MAX are on it. */
+/* Puts `key` on the group's deny list until then (Unix time, before TG_DENY_UNTIL_MAX; what is
+ * past is not kept; the later one of two counts). TG_EFULL: TG_DENIED_MAX are on it. */
+#define TG_DENY_UNTIL_MAX ((int64_t)100000000000) /* the year 5138 */
 enum tg_rc tg_store_deny(struct tg_store *s, tg_str key, int64_t until_sec, tg_done_fn *done,
                          void *arg) TG_MUST_USE;
 

@@ -1,4 +1,6 @@
 /* test_keys.c - what happens once, asked of both backends. */
+#include <stdio.h>
+
 #include "store/fixture.h"
 
 static struct fixture f;
@@ -123,6 +125,126 @@ BOTH(an_event_that_was_refused_has_not_used_its_key)
     cr_assert_eq(append_once(&f, "t", "two", "key", TG_SEC(60)), TG_OK);
     cr_assert_eq(count("t"), 1);
 }
+
+/* ---- the deny list ---- */
+
+static struct {
+    size_t n;
+    struct tg_denied list[8];
+    char keys[8][32];
+} denied;
+
+static bool is_done(struct fixture *fixture)
+{
+    return fixture->is_done;
+}
+
+static void finish(enum tg_rc rc)
+{
+    f.rc = rc;
+    f.is_done = true;
+    tg_loop_stop(f.loop);
+}
+
+static void on_plain(enum tg_rc rc, void *arg)
+{
+    (void)arg;
+    finish(rc);
+}
+
+static void on_denied(enum tg_rc rc, const struct tg_denied *list, size_t n, void *arg)
+{
+    (void)arg;
+    denied.n = n;
+    for (size_t i = 0; i < n && i < TG_ARRAY_LEN(denied.list); i++) {
+        denied.list[i].until_sec = list[i].until_sec;
+        (void)snprintf(denied.keys[i], sizeof(denied.keys[i]), "%.*s", TG_STR_ARG(list[i].key));
+    }
+    finish(rc);
+}
+
+static enum tg_rc deny(const char *key, int64_t until_sec)
+{
+    enum tg_rc rc = TG_OK;
+
+    f.is_done = false;
+    rc = tg_store_deny(f.store, tg_str_of(key), until_sec, on_plain, NULL);
+    if (rc != TG_OK) {
+        return rc;
+    }
+    run_until(&f, is_done);
+    return f.rc;
+}
+
+static size_t n_denied(void)
+{
+    f.is_done = false;
+    cr_assert_eq(tg_store_denied(f.store, on_denied, NULL), TG_OK);
+    run_until(&f, is_done);
+    cr_assert_eq(f.rc, TG_OK);
+    return denied.n;
+}
+
+static int64_t now_sec(void)
+{
+    return (int64_t)(tg_clock_wall_us() / 1000000);
+}
+
+BOTH(what_is_denied_is_listed_until_then)
+{
+    int64_t now = now_sec();
+
+    cr_assert_eq(n_denied(), 0);
+    cr_assert_eq(deny("late", now + 1000), TG_OK);
+    cr_assert_eq(deny("soon", now + 500), TG_OK);
+    cr_assert_eq(deny("past", now - 1), TG_OK);
+    cr_assert_eq(deny("at once", now + 1), TG_OK);
+    pass_time(&f, TG_MS(1200));
+    cr_assert_eq(n_denied(), 2);
+    cr_assert_str_eq(denied.keys[0], "soon");
+    cr_assert_str_eq(denied.keys[1], "late");
+    cr_assert_eq(denied.list[1].until_sec, now + 1000);
+}
+
+BOTH(the_later_end_counts)
+{
+    int64_t now = now_sec();
+
+    cr_assert_eq(deny("key", now + 500), TG_OK);
+    cr_assert_eq(deny("key", now + 1000), TG_OK);
+    cr_assert_eq(deny("key", now + 700), TG_OK);
+    cr_assert_eq(n_denied(), 1);
+    cr_assert_eq(denied.list[0].until_sec, now + 1000);
+    cr_assert_eq(deny("", now + 700), TG_EBADPARAM);
+    cr_assert_eq(deny("key", TG_DENY_UNTIL_MAX), TG_EBADPARAM);
+    cr_assert_eq(deny("key", -1), TG_EBADPARAM);
+}
+
+BOTH(the_deny_list_has_an_end)
+{
+    int64_t until = now_sec() + 1000;
+    char key[16];
+
+    for (int i = 0; i < TG_DENIED_MAX; i++) {
+        (void)snprintf(key, sizeof(key), "k%d", i);
+        cr_assert_eq(deny(key, until), TG_OK);
+    }
+    cr_assert_eq(deny("more", until), TG_EFULL);
+    cr_assert_eq(deny("k7", until + 1), TG_OK);
+    cr_assert_eq(n_denied(), TG_DENIED_MAX);
+}
+
+Test(redis_keys, the_deny_list_ends_with_its_last_entry, .init = start_redis, .fini = stop)
+{
+    int64_t now = now_sec();
+
+    cr_assert_eq(deny("a", now + 1000), TG_OK);
+    cr_assert_eq(deny("b", now + 10), TG_OK);
+    cr_assert_gt(server(&f, "TTL {test}:1:deny"), 900);
+    cr_assert_leq(server(&f, "TTL {test}:1:deny"), 1000);
+}
+
+/* ---- the log goes away, the memory ends ---- */
 
 Test(redis_keys, a_key_of_a_log_that_is_gone_is_free, .init = start_redis, .fini = stop)
 {
