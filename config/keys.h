@@ -120,7 +120,9 @@
     K(auth, checks_per_second, U32, "20", "1", "100000", RESTART, PLAIN,                           \
       "Signature checks per second and client address on one worker. More are answered 429.")      \
     K(auth, checks_burst, U32, "100", "1", "100000", RESTART, PLAIN,                               \
-      "Signature checks that one address may save up.")
+      "Signature checks that one address may save up.")                                            \
+    K(auth, ticket_life, DURATION, "30s", "1s", "10m", RESTART, PLAIN,                             \
+      "How long a ticket from POST /sync/v1/ticket may wait for its use.")
 
 #define TG_CONFIG_CORS(K)                                                                          \
     K(cors, origins, ORIGINS, "", "0", "64", RESTART, PLAIN,                                       \

@@ -327,7 +327,7 @@ void tg_admit(struct tg_exchange *x, const struct tg_admit_opts *opts, tg_admit_
     a->done = done;
     a->arg = arg;
     *ret_a = a;
-    tg_bearer_user(x, on_caller, a, &a->wait);
+    tg_bearer_caller(x, on_caller, a, &a->wait);
 }
 
 void tg_admission_fini(struct tg_admission *a)

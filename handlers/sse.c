@@ -167,6 +167,19 @@ static void on_end(const char *why, void *arg)
 static const struct tg_sink_ops sink = {on_start,     on_refused, frame_bytes,
                                         write_frames, on_end,     NULL};
 
+/* What stops an EventSource, which would come again with the same URL (HTML 9.2.3). */
+static void answer_no_content(struct tg_exchange *x)
+{
+    struct tg_field fields[TG_CORS_OWN_MAX + 2];
+    struct tg_answer a = {.status = 204, .length = TG_LENGTH_NONE};
+    size_t n = tg_cors_own(x->w->opts, x->origin, fields, TG_CORS_OWN_MAX);
+
+    fields[n++] = (struct tg_field){TG_STR("Cache-Control"), TG_STR("no-store")};
+    fields[n++] = (struct tg_field){TG_STR("X-Request-Id"), x->id};
+    a.fields = (struct tg_fields){fields, n};
+    tg_conn_answer(x->conn, &a, TG_STR(""));
+}
+
 static void on_admitted(enum tg_rc rc, tg_str why, struct tg_admission *a, void *arg)
 {
     struct sse *e = arg;
@@ -174,7 +187,9 @@ static void on_admitted(enum tg_rc rc, tg_str why, struct tg_admission *a, void 
     if (rc == TG_OK) {
         rc = tg_client_open(&e->client, a, &sink, e, false);
     }
-    if (rc != TG_OK) {
+    if (rc == TG_ETICKET) {
+        answer_no_content(a->x);
+    } else if (rc != TG_OK) {
         tg_exchange_refuse(a->x, rc, why, a->hint);
     }
 }

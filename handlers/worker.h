@@ -11,9 +11,13 @@
 #include "realtime/stream.h"
 #include "upstream/client.h"
 
+struct tg_control_relay;
+struct tg_deny;
 struct tg_jwks_fetch;
 struct tg_keys;
 struct tg_quota;
+struct tg_seal;
+struct tg_sessions;
 
 /* What is done with a token on a route. */
 enum tg_policy { TG_TOKEN_OFF, TG_TOKEN_VERIFY, TG_TOKEN_REQUIRE };
@@ -29,6 +33,10 @@ struct tg_handler_opts {
     struct tg_apikeys keys;
     tg_str project_key; /* added where the client sent no apikey */
     bool forward_client_ip;
+    /* What leaves the gateway closed; from gateway.secret. */
+    const struct tg_seal *ticket_seal;
+    const struct tg_seal *control_seal;
+    tg_usec ticket_life;
     /* Tokens. */
     enum tg_policy rest, storage, graphql, functions, auth;
     tg_str issuer, audience;
@@ -55,7 +63,8 @@ struct tg_handler_opts {
 };
 
 struct tg_worker_counts {
-    tg_count proxied, proxy_errors, tunnels, refused, streams_opened, jwks_fetches, jwks_failures;
+    tg_count proxied, proxy_errors, tunnels, refused, streams_opened, jwks_fetches, jwks_failures,
+        controls, signouts, signout_retries, denied, tickets;
 };
 
 struct tg_worker {
@@ -69,9 +78,13 @@ struct tg_worker {
     struct tg_jwks_fetch *jwks;
     struct tg_fanout *fanout;
     struct tg_client_tables clients;
-    struct tg_list tunnels; /* handlers/tunnel.c's */
-    uint64_t next_request;  /* of request ids */
-    char id_prefix[20];     /* of request ids: tells process and worker */
+    struct tg_deny *deny;         /* handlers/session.c fills it; NULL: nobody is refused */
+    struct tg_sessions *sessions; /* handlers/session.c's */
+    struct tg_control_relay *relay;
+    struct tg_list control_waits; /* handlers/control.c's */
+    struct tg_list tunnels;       /* handlers/tunnel.c's */
+    uint64_t next_request;        /* of request ids */
+    char id_prefix[20];           /* of request ids: tells process and worker */
     struct tg_worker_counts counts;
     /* Here, because the operator's port reads them until the last worker has ended. */
     struct tg_http_counts http_counts;

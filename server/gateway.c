@@ -9,7 +9,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "auth/digest.h"
 #include "auth/jwks.h"
+#include "auth/seal.h"
 #include "config/config.h"
 #include "config/text.h"
 #include "handlers/quota.h"
@@ -36,6 +38,8 @@ struct tg_gateway {
     struct tg_declared_list declared;
     char *jwks_target;
     char *authority;
+    struct tg_seal *ticket_seal;
+    struct tg_seal *control_seal;
     struct tg_trust *trust;
     struct tg_keys *keys;
     struct tg_store_group *store;
@@ -119,6 +123,21 @@ static void sort_key(struct tg_apikeys *keys, const char *text, bool is_service)
     }
 }
 
+/* Alone, a gateway needs nobody to open what it has sealed but itself. */
+static void make_seals(struct tg_gateway *g)
+{
+    unsigned char random[TG_SEAL_SECRET_BYTES];
+    tg_str secret = tg_str_of(g->cfg->gateway.secret);
+
+    if (secret.n == 0) {
+        tg_random_bytes(random, sizeof(random));
+        secret = tg_str_make((const char *)random, sizeof(random));
+    }
+    g->ticket_seal = tg_seal_create(secret, TG_STR("ticket"));
+    g->control_seal = tg_seal_create(secret, TG_STR("control"));
+    explicit_bzero(random, sizeof(random));
+}
+
 static void fill_handlers(struct tg_gateway *g)
 {
     const struct tg_config *c = g->cfg;
@@ -136,6 +155,10 @@ static void fill_handlers(struct tg_gateway *g)
     sort_key(&h->keys, c->supabase.service_key, true);
     h->project_key = tg_str_of(c->supabase.anon_key);
     h->forward_client_ip = c->supabase.forward_client_ip;
+    make_seals(g);
+    h->ticket_seal = g->ticket_seal;
+    h->control_seal = g->control_seal;
+    h->ticket_life = TG_MS(c->auth.ticket_life_ms);
     h->rest = (enum tg_policy)c->auth.verify_rest;
     h->storage = (enum tg_policy)c->auth.verify_storage;
     h->graphql = (enum tg_policy)c->auth.verify_graphql;
@@ -441,6 +464,8 @@ void tg_gateway_destroy(struct tg_gateway *g)
     }
     tg_hub_destroy(g->hub);
     tg_store_group_destroy(g->store);
+    tg_seal_destroy(g->ticket_seal);
+    tg_seal_destroy(g->control_seal);
     tg_keys_unref(g->keys);
     tg_trust_destroy(g->trust);
     free(g->workers);

@@ -100,6 +100,11 @@ static enum tg_rc read_fields(const json_t *claims, struct tg_token *t)
 {
     t->exp_sec = INT64_MAX;
     t->nbf_sec = INT64_MIN;
+    t->iat_sec = INT64_MIN;
+    /* Says when, forbids nothing: one that is no time is as good as none. */
+    if (read_time(claims, "iat", ROUND_DOWN, &t->iat_sec) != TG_OK) {
+        t->iat_sec = INT64_MIN;
+    }
     if (read_text(claims, "sub", &t->sub) != TG_OK || read_text(claims, "iss", &t->iss) != TG_OK ||
         read_text(claims, "role", &t->role) != TG_OK ||
         read_text(claims, "session_id", &t->session_id) != TG_OK || read_auds(claims, t) != TG_OK ||

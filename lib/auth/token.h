@@ -50,6 +50,7 @@ struct tg_token {
     size_t n_auds;
     int64_t exp_sec; /* INT64_MAX without exp (never so when has_user) */
     int64_t nbf_sec; /* INT64_MIN without nbf */
+    int64_t iat_sec; /* INT64_MIN without iat */
     bool is_anonymous;
     bool has_user; /* sub is there and the role is neither service_role nor anon */
 

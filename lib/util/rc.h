@@ -26,6 +26,8 @@
     X(TG_EBADKEY, "TG415", 401, false, "The API key is not valid")                                 \
     X(TG_EUNKNOWNKEY, "TG416", 401, false, "The token is signed with a key that is not known")     \
     X(TG_EBADSIGNATURE, "TG417", 401, false, "The signature is not valid")                         \
+    X(TG_ESIGNEDOUT, "TG418", 401, false, "The session has been signed out")                       \
+    X(TG_ETICKET, "TG419", 401, false, "The ticket has been used or is too old")                   \
     X(TG_EFORBIDDEN, "TG430", 403, false, "Not allowed")                                           \
     X(TG_ENOTFOUND, "TG440", 404, false, "There is nothing here")                                  \
     X(TG_EMETHOD, "TG450", 405, false, "The method is not allowed here")                           \

@@ -80,7 +80,8 @@ Test(token, verifies_with_every_algorithm)
 
 Test(token, gives_the_claims)
 {
-    char *claims = mint_claims(",\"session_id\":\"s-1\",\"is_anonymous\":true,\"nbf\":5");
+    char *claims =
+        mint_claims(",\"session_id\":\"s-1\",\"is_anonymous\":true,\"nbf\":5,\"iat\":7.9");
     char *text = mint_hs(claims);
     struct tg_keys *keys = mint_keys(NULL, NULL, TG_ALG_NONE);
     struct tg_token *t = NULL;
@@ -95,12 +96,32 @@ Test(token, gives_the_claims)
     cr_assert_str_eq(t->auds[0].p, "authenticated");
     cr_assert_eq(t->exp_sec, NOW_SEC + 3600);
     cr_assert_eq(t->nbf_sec, 5);
+    cr_assert_eq(t->iat_sec, 7);
     cr_assert(t->has_user && t->is_anonymous);
     cr_assert_eq(strlen(t->class_id), TG_CLASS_ID_CHARS);
     cr_assert_eq(strlen(t->user_id), TG_CLASS_ID_CHARS);
     tg_token_unref(t);
     free(text);
     free(claims);
+}
+
+Test(token, may_lack_the_time_it_was_issued_at)
+{
+    static const char *const more[] = {"", ",\"iat\":\"yesterday\""};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(more); i++) {
+        char *claims = mint_claims(more[i]);
+        char *text = mint_hs(claims);
+        struct tg_keys *keys = mint_keys(NULL, NULL, TG_ALG_NONE);
+        struct tg_token *t = NULL;
+
+        cr_assert_eq(tg_token_verify(keys, tg_str_of(text), &at_now, &t), TG_OK);
+        cr_assert_eq(t->iat_sec, INT64_MIN);
+        tg_token_unref(t);
+        tg_keys_unref(keys);
+        free(text);
+        free(claims);
+    }
 }
 
 Test(token, of_the_project_names_no_user)

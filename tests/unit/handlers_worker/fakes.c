@@ -18,6 +18,7 @@ enum { MAX_MAILS = 64, MAX_STREAMS_EACH = 1000 };
 
 struct fake_touch_seen touch_seen;
 bool is_store_down;
+struct fake_once_seen once_seen;
 struct fake_stream_seen stream_seen;
 struct fake_fetch_seen fetch_seen;
 unsigned n_proxied, n_tunnelled;
@@ -186,6 +187,18 @@ enum tg_rc tg_store_device_touch(struct tg_store *s, const struct tg_device_want
     touch_seen.done = done;
     touch_seen.arg = arg;
     return TG_OK;
+}
+
+enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn *done, void *arg)
+{
+    cr_assert_eq((void *)s, (void *)&touch_seen);
+    once_seen.key[0] = '\0';
+    put(once_seen.key, sizeof(once_seen.key), key);
+    once_seen.n++;
+    once_seen.ttl = ttl;
+    once_seen.done = done;
+    once_seen.arg = arg;
+    return once_seen.rc;
 }
 
 /* ---- upstream ---- */

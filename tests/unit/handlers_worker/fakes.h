@@ -53,6 +53,17 @@ struct fake_touch_seen {
 
 extern struct fake_touch_seen touch_seen;
 extern bool is_store_down;
+/* tg_store_once() */
+struct fake_once_seen {
+    unsigned n;
+    char key[128];
+    tg_usec ttl;
+    tg_done_fn *done; /* the newest */
+    void *arg;
+    enum tg_rc rc; /* of the start */
+};
+
+extern struct fake_once_seen once_seen;
 extern struct fake_stream_seen stream_seen;
 extern struct fake_fetch_seen fetch_seen;
 extern unsigned n_proxied, n_tunnelled;
