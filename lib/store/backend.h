@@ -15,6 +15,7 @@ enum tg_verb {
     TG_VERB_APPEND,
     TG_VERB_GAP,
     TG_VERB_PAGE,
+    TG_VERB_LANE,
     TG_VERB_TAKE,
     TG_VERB_RENEW,
     TG_VERB_RELEASE,
@@ -63,6 +64,7 @@ struct tg_answer {
     const struct tg_device *devices; /* one, or a list */
     const enum tg_ack *acks;
     const struct tg_denied *denied;
+    struct tg_lane lane;
     size_t n;     /* of acks, devices or denied */
     size_t n_all; /* of the user's devices */
 };
@@ -77,6 +79,7 @@ union tg_done {
     tg_ack_fn *ack;
     tg_device_list_fn *devices;
     tg_denied_fn *denied;
+    tg_lane_fn *lane;
 };
 
 struct tg_store_ops {

@@ -311,11 +311,18 @@ static struct tg_pos last_gap(struct tg_memlog *m, tg_str feed, struct tg_pos af
     return tg_pos_cmp(gap, after) > 0 && tg_pos_cmp(gap, m->start) > 0 ? up_to : (struct tg_pos){0};
 }
 
+/* What lies below is older than the retention. */
+static struct tg_pos age_limit(const struct tg_memlog *m, struct tg_memtime now)
+{
+    uint64_t retain_ms = m->opts.retain_for / 1000;
+
+    return (struct tg_pos){.ms = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0};
+}
+
 static void judge(struct tg_memlog *m, const struct tg_ask *ask, const struct lane *lane,
                   struct tg_memtime now, struct tg_mempage *page)
 {
-    uint64_t retain_ms = m->opts.retain_for / 1000;
-    struct tg_pos age = {.ms = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0};
+    struct tg_pos age = age_limit(m, now);
     struct tg_pos floor = lane == NULL ? later(m->start, m->lost_floor) : lane->floor;
     struct tg_pos gap = {0};
 
@@ -378,6 +385,32 @@ void tg_memlog_page(struct tg_memlog *m, const struct tg_ask *ask, struct tg_mem
         }
     }
     *ret_page = page;
+}
+
+void tg_memlog_lane(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now,
+                    struct tg_lane *ret_lane)
+{
+    struct lane *lane = find_lane(&m->topics, ask->topic);
+    struct tg_lane l = {.last = m->last, .epoch = m->epoch};
+    struct tg_pos after = later(ask->after, age_limit(m, now));
+
+    if (lane == NULL) {
+        *ret_lane = l;
+        return;
+    }
+    for (struct tg_list *n = lane->entries.prev; n != &lane->entries; n = n->prev) {
+        struct tg_pos pos = TG_CONTAINER_OF(n, struct mem_entry, in_lane)->blob->entry.pos;
+
+        if (tg_pos_cmp(pos, after) <= 0) {
+            break;
+        }
+        l.newest = l.n == 0 ? pos : l.newest;
+        l.oldest = pos;
+        l.n++;
+    }
+    l.is_capped = l.n > TG_LANE_MAX;
+    l.n = TG_MIN(l.n, (uint64_t)TG_LANE_MAX);
+    *ret_lane = l;
 }
 
 size_t tg_memlog_read(struct tg_memlog *m, struct tg_pos after, size_t max,

@@ -47,6 +47,10 @@ struct tg_mempage {
 void tg_memlog_page(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now,
                     struct tg_memblob **blobs, struct tg_mempage *ret_page);
 
+/* TG_VERB_LANE. */
+void tg_memlog_lane(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now,
+                    struct tg_lane *ret_lane);
+
 /* The log behind `after`, at most `max`. */
 size_t tg_memlog_read(struct tg_memlog *m, struct tg_pos after, size_t max,
                       struct tg_memblob **blobs, bool *ret_is_cut);

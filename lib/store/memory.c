@@ -248,6 +248,8 @@ static void answer_ask(struct memory_group *g, const struct request *q)
         r->answer.rc = append(g, &q->ask, &r->answer.pos);
     } else if (q->ask.verb >= TG_VERB_DEVICE_TOUCH && q->ask.verb <= TG_VERB_DEVICE_DELETE) {
         tg_memdev_ask(g->devices, g->log, &q->ask, time_now(), &r->arena, &r->answer);
+    } else if (q->ask.verb == TG_VERB_LANE) {
+        tg_memlog_lane(g->log, &q->ask, time_now(), &r->answer.lane);
     } else if (q->ask.verb == TG_VERB_DENY) {
         r->answer.rc = tg_memkeys_deny(g->keys, &q->ask, time_now());
     } else if (q->ask.verb == TG_VERB_DENIED) {

@@ -371,6 +371,8 @@ static void read_operation(struct redis_store *s, struct command *c, const redis
         (void)tg_redis_device_read(r, c->verb, &arena, &a);
     } else if (c->verb == TG_VERB_DENY || c->verb == TG_VERB_DENIED) {
         (void)tg_redis_read_denied(r, &arena, &a);
+    } else if (c->verb == TG_VERB_LANE) {
+        is_other_log = tg_redis_read_lane(r, &a) && a.rc == TG_EEPOCH;
     } else if (c->verb == TG_VERB_ONCE) {
         (void)tg_redis_read_once(r, &a);
     } else if (tg_redis_read_answer(r, &a)) {

@@ -316,6 +316,21 @@ static tg_str page_command(const struct tg_redis_keys *k, const struct tg_store_
     return tg_redis_args_format(&a);
 }
 
+static tg_str lane_command(const struct tg_redis_keys *k, const struct tg_store_opts *o, tg_str sha,
+                           const struct tg_ask *ask)
+{
+    struct tg_redis_args a = {0};
+
+    tg_redis_begin(&a, sha, 3);
+    tg_redis_arg(&a, k->meta);
+    tg_redis_arg(&a, k->log);
+    arg_key(&a, k, TG_STR("t:"), ask->topic);
+    arg_pos(&a, ask->after);
+    tg_redis_arg_u64(&a, TG_LANE_MAX);
+    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    return tg_redis_args_format(&a);
+}
+
 static tg_str lease_command(const struct tg_redis_keys *k, const struct tg_store_opts *o,
                             tg_str sha, const struct tg_ask *ask)
 {
@@ -353,6 +368,8 @@ enum tg_script_name tg_redis_script_of(enum tg_verb verb)
         return TG_SCRIPT_DEVICES;
     case TG_VERB_CONTROL:
         return TG_SCRIPT_CONTROL;
+    case TG_VERB_LANE:
+        return TG_SCRIPT_LANE;
     case TG_VERB_DENY:
     case TG_VERB_DENIED:
         return TG_SCRIPT_DENY;
@@ -378,6 +395,8 @@ tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opt
         return lease_command(k, o, sha, ask);
     case TG_SCRIPT_CONTROL:
         return control_command(k, o, sha, ask);
+    case TG_SCRIPT_LANE:
+        return lane_command(k, o, sha, ask);
     case TG_SCRIPT_DENY:
         return deny_command(k, sha, ask);
     case TG_SCRIPT_DEVICE:
@@ -514,6 +533,27 @@ bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer)
 {
     ret_answer->rc = r->type == REDIS_REPLY_NIL ? TG_ECONFLICT : TG_OK;
     return r->type == REDIS_REPLY_NIL || r->type == REDIS_REPLY_STATUS;
+}
+
+bool tg_redis_read_lane(const redisReply *r, struct tg_answer *ret_answer)
+{
+    struct tg_lane lane = {.is_capped = tg_str_eq(tg_redis_text_at(r, 2), TG_STR("1"))};
+    tg_str epoch = tg_redis_text_at(r, 6);
+
+    if (tg_str_eq(tg_redis_text_at(r, 0), TG_STR("EPOCH"))) {
+        ret_answer->rc = TG_EEPOCH;
+        return true;
+    }
+    if (epoch.n == 0 || epoch.n > TG_EPOCH_MAX ||
+        tg_str_to_u64(tg_redis_text_at(r, 1), &lane.n) != TG_OK ||
+        tg_pos_parse(tg_redis_text_at(r, 3), &lane.oldest) != TG_OK ||
+        tg_pos_parse(tg_redis_text_at(r, 4), &lane.newest) != TG_OK ||
+        tg_pos_parse(tg_redis_text_at(r, 5), &lane.last) != TG_OK) {
+        return false;
+    }
+    memcpy(lane.epoch.text, epoch.p, epoch.n);
+    *ret_answer = (struct tg_answer){.rc = TG_OK, .lane = lane};
+    return true;
 }
 
 bool tg_redis_read_denied(const redisReply *r, struct tg_arena *arena, struct tg_answer *ret_answer)

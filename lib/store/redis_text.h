@@ -73,6 +73,8 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
                         struct tg_page *ret_page);
 /* TG_VERB_APPEND, GAP and the leases. */
 bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer);
+/* TG_VERB_LANE. */
+bool tg_redis_read_lane(const redisReply *r, struct tg_answer *ret_answer);
 /* TG_VERB_ONCE. */
 bool tg_redis_read_once(const redisReply *r, struct tg_answer *ret_answer);
 /* TG_VERB_DENY and TG_VERB_DENIED; the list is in the arena, its texts are the reply's. */

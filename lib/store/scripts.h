@@ -8,6 +8,7 @@
 enum tg_script_name {
     TG_SCRIPT_APPEND,
     TG_SCRIPT_PAGE,
+    TG_SCRIPT_LANE,
     TG_SCRIPT_LEASE,
     TG_SCRIPT_SETTLE,
     TG_SCRIPT_DEVICE,

@@ -174,6 +174,9 @@ static void finish(struct operation *op, const struct tg_answer *a)
         tg_count_add(&s->counts.pages, a->rc == TG_OK);
         op->done.page(a->rc, a->page, op->arg);
         break;
+    case TG_VERB_LANE:
+        op->done.lane(a->rc, a->rc == TG_OK ? &a->lane : NULL, op->arg);
+        break;
     case TG_VERB_TAKE:
         op->done.lease(a->rc, a->fence, a->holder, op->arg);
         break;
@@ -470,6 +473,16 @@ enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, 
 
     return req->topic.n == 0 || req->max_entries == 0 ? TG_EBADPARAM
                                                       : tg_store_start(s, &ask, end, arg);
+}
+
+enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_lane_fn *done,
+                         void *arg)
+{
+    const struct tg_ask ask = {
+        .verb = TG_VERB_LANE, .epoch = s->epoch, .topic = topic, .after = after};
+    const union tg_done end = {.lane = done};
+
+    return topic.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_tail(struct tg_store *s, struct tg_pos after, tg_tail_fn *on_batch, void *arg)

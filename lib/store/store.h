@@ -245,7 +245,8 @@ typedef void tg_page_fn(enum tg_rc rc, const struct tg_page *page, void *arg);
 enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, tg_page_fn *done,
                          void *arg) TG_MUST_USE;
 
-/* What a topic holds behind a position, without reading it to anybody. */
+/* What a topic holds behind a position: what pages would hand out. TG_EEPOCH: the log is gone
+ * (the store says so presently). */
 enum { TG_LANE_MAX = 1000 };
 struct tg_lane {
     uint64_t n;            /* entries behind it; is_capped: at least so many */
