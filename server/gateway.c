@@ -24,6 +24,8 @@
 #include "util/log.h"
 
 enum { MAX_WORKERS = 256, PAGE_ENTRIES = 128, MIN_PER_WORKER = 1 };
+/* Loops, mailboxes, listeners, the log, stores, and the sockets of the link. */
+enum { OWN_DESCRIPTORS = 64, OWN_DESCRIPTORS_PER_WORKER = 32 };
 
 #define STALL_WARN TG_SEC(1)
 #define STALL_ABORT TG_SEC(10)
@@ -384,20 +386,36 @@ static enum tg_rc start_admin(struct tg_gateway *g)
     return TG_OK;
 }
 
-/* As many descriptors as the system lets us have; told when they do not suffice. */
-static void raise_descriptors(const struct tg_config *c)
+/* As many descriptors as the system lets us have. Without one for each client that the
+ * configuration promises a place, the start fails: better now than at the busiest hour. */
+static enum tg_rc raise_descriptors(const struct tg_gateway *g)
 {
+    const struct tg_config *c = g->cfg;
     struct rlimit limit = {0};
-    uint64_t needed = (uint64_t)c->server.max_connections + 256;
+    uint64_t needed = (uint64_t)c->server.max_connections + OWN_DESCRIPTORS +
+                      (uint64_t)g->n_workers * OWN_DESCRIPTORS_PER_WORKER;
+    /* Plain calls and tunnels each may take so many. */
+    uint64_t wanted = needed + (uint64_t)g->n_workers * c->upstream.max_connections * 2;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-        if (limit.rlim_cur < needed) {
-            tg_log(TG_LOG_WARN, "descriptors", TG_KN("limit", limit.rlim_cur),
-                   TG_KN("needed", needed));
-        }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return TG_OK;
     }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur < needed) {
+        tg_log(TG_LOG_ERROR, "descriptors", TG_KN("limit", limit.rlim_cur), TG_KN("needed", needed),
+               TG_KN("max_connections", c->server.max_connections),
+               TG_KZ("means", "raise the limit of open files (ulimit -Hn, LimitNOFILE) or lower "
+                              "server.max_connections"));
+        return TG_ELIMIT;
+    }
+    if (limit.rlim_cur < wanted) {
+        tg_log(TG_LOG_WARN, "descriptors", TG_KN("limit", limit.rlim_cur), TG_KN("needed", wanted),
+               TG_KZ("means", "with all clients there, calls upstream may find none left"));
+    }
+    return TG_OK;
 }
 
 enum tg_rc tg_gateway_start(const struct tg_config *cfg, struct tg_gateway **ret_gateway)
@@ -410,10 +428,12 @@ enum tg_rc tg_gateway_start(const struct tg_config *cfg, struct tg_gateway **ret
     g->n_workers = cfg->server.workers != 0 ? cfg->server.workers : (unsigned)TG_MAX(cpus, 1L);
     g->n_workers = TG_MIN(g->n_workers, (unsigned)MAX_WORKERS);
     g->workers = tg_calloc(g->n_workers, sizeof(struct tg_server_worker *));
-    raise_descriptors(cfg);
     fill_handlers(g);
     g->trust = tg_trust_create(cfg->server.trusted_proxies.items, cfg->server.trusted_proxies.n);
-    rc = tg_keys_create(tg_str_of(cfg->supabase.jwt_secret), TG_STR(""), &g->keys);
+    rc = raise_descriptors(g);
+    if (rc == TG_OK) {
+        rc = tg_keys_create(tg_str_of(cfg->supabase.jwt_secret), TG_STR(""), &g->keys);
+    }
     if (rc == TG_OK) {
         rc = make_store(g);
     }

@@ -39,6 +39,22 @@ async function run(args, env = {}) {
   return { code, ...out };
 }
 
+describe('the limit of open files', () => {
+  test('below what the connections need: the start fails and says both numbers', async () => {
+    const at = file('files.yaml', `${GOOD}server: {listen: "127.0.0.1:0", workers: 2, max_connections: 500}\n`);
+    const child = spawn('sh', ['-c', 'ulimit -n 300 && exec "$0" --config "$1"', binary(), at], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr += text;
+    });
+    const [code] = await once(child, 'close');
+    assert.equal(code, 1);
+    assert.match(stderr, /level=error event=descriptors .*limit=300 needed=628 max_connections=500 means="raise /);
+  });
+});
+
 describe('what it says about itself', () => {
   test('--help names every option and the exit statuses, on standard output', async () => {
     for (const option of ['--help', '-h']) {

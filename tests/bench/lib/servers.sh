@@ -64,7 +64,7 @@ token() {
 # gateway NAME PORT ADMIN-PORT UPSTREAM-PORT [STORE-URL]: one worker on the server's core.
 gateway() {
     cat >"$DIR/$1.yaml" <<END
-server: {listen: "127.0.0.1:$2", workers: 1, max_connections: 20000}
+server: {listen: "127.0.0.1:$2", workers: 1, max_connections: 12000}
 admin: {listen: "127.0.0.1:$3"}
 supabase:
   url: http://127.0.0.1:$4
