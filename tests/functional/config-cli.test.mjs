@@ -23,9 +23,9 @@ function file(name, text) {
 }
 
 /** Runs the program to its end. */
-async function run(args, env = {}) {
+async function run(args, env = {}, command = binary()) {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('TIDEGATE_'));
-  const child = spawn(binary(), args, {
+  const child = spawn(command, args, {
     env: { ...Object.fromEntries(kept), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -42,14 +42,7 @@ async function run(args, env = {}) {
 describe('the limit of open files', () => {
   test('below what the connections need: the start fails and says both numbers', async () => {
     const at = file('files.yaml', `${GOOD}server: {listen: "127.0.0.1:0", workers: 2, max_connections: 500}\n`);
-    const child = spawn('sh', ['-c', 'ulimit -n 300 && exec "$0" --config "$1"', binary(), at], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (text) => {
-      stderr += text;
-    });
-    const [code] = await once(child, 'close');
+    const { code, stderr } = await run(['-c', 'ulimit -n 300 && exec "$0" --config "$1"', binary(), at], {}, 'sh');
     assert.equal(code, 1);
     assert.match(stderr, /level=error event=descriptors .*limit=300 needed=628 max_connections=500 means="raise /);
   });
