@@ -2,7 +2,8 @@
 #include "handlers/cors.h"
 
 #define EXPOSED                                                                                    \
-    "tidegate-cursor, tidegate-recovered, x-request-id, next-poll, retry-after, content-range, "   \
+    "tidegate-cursor, tidegate-recovered, tidegate-device, x-request-id, next-poll, retry-after, " \
+    "content-range, "                                                                              \
     "content-location, preference-applied, location, etag, x-supabase-api-version, "               \
     "x-total-count, link, upload-offset, upload-length, tus-resumable, tus-complete, "             \
     "x-relay-error, sb-request-id, proxy-status"
@@ -27,6 +28,11 @@ bool tg_cors_is_allowed(const struct tg_handler_opts *opts, tg_str origin)
         }
     }
     return false;
+}
+
+bool tg_cors_may_connect(const struct tg_handler_opts *opts, tg_str origin)
+{
+    return opts->n_cors_origins == 0 || origin.p == NULL || tg_cors_is_allowed(opts, origin);
 }
 
 size_t tg_cors_own(const struct tg_handler_opts *opts, tg_str origin, struct tg_field *out,

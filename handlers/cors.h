@@ -14,6 +14,10 @@ size_t tg_cors_own(const struct tg_handler_opts *opts, tg_str origin, struct tg_
 /* Whether this origin is listed (or all are). */
 bool tg_cors_is_allowed(const struct tg_handler_opts *opts, tg_str origin);
 
+/* Whether a WebSocket may be opened by a page of this origin (p == NULL: no page). Browsers ask
+ * nobody before they do, and hide nothing afterwards: a page that is not listed is refused. */
+bool tg_cors_may_connect(const struct tg_handler_opts *opts, tg_str origin);
+
 /* Whether a browser asks if it may send the request proper (Fetch: CORS-preflight). */
 bool tg_cors_is_preflight(const struct tg_head *head);
 

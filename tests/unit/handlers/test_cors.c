@@ -27,6 +27,36 @@ Test(cors, allows_listed_origins_byte_by_byte)
     cr_assert(tg_cors_is_allowed(&all, TG_STR("null")));
 }
 
+Test(cors, a_socket_is_for_listed_pages_and_for_who_is_no_page)
+{
+    cr_assert(tg_cors_may_connect(&two, origins[0]));
+    cr_assert(tg_cors_may_connect(&two, TG_STR_NONE));
+    cr_assert_not(tg_cors_may_connect(&two, TG_STR("https://evil")));
+    cr_assert_not(tg_cors_may_connect(&two, TG_STR("null")));
+    cr_assert_not(tg_cors_may_connect(&two, TG_STR("")));
+    cr_assert(tg_cors_may_connect(&none, TG_STR("https://evil")));
+    cr_assert(tg_cors_may_connect(&all, TG_STR("https://evil")));
+}
+
+Test(cors, shows_all_fields_that_the_gateway_answers_with)
+{
+    static const char *const shown[] = {"Tidegate-Cursor",
+                                        "Tidegate-Recovered",
+                                        "Tidegate-Device",
+                                        "X-Request-Id",
+                                        "Next-Poll",
+                                        "Retry-After",
+                                        "ETag"};
+    struct tg_field out[TG_CORS_OWN_MAX];
+    size_t n = tg_cors_own(&two, origins[0], out, TG_CORS_OWN_MAX);
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(shown); i++) {
+        cr_assert(
+            tg_field_list_has(value(out, n, "Access-Control-Expose-Headers"), tg_str_of(shown[i])),
+            "%s", shown[i]);
+    }
+}
+
 Test(cors, own_answers_name_the_origin_or_nobody)
 {
     struct tg_field out[TG_CORS_OWN_MAX];
@@ -58,15 +88,26 @@ Test(cors, a_preflight_is_options_with_an_origin_and_a_method)
 
 Test(cors, a_preflight_is_answered_with_lists_and_an_age)
 {
+    static const char *const allowed[] = {"Authorization", "apikey",          "Content-Type",
+                                          "Last-Event-ID", "Idempotency-Key", "X-Client-Info",
+                                          "If-None-Match", "X-Request-Id",    "Prefer"};
+    static const char *const methods[] = {"GET", "POST", "DELETE", "PATCH"};
     struct tg_field out[TG_CORS_PREFLIGHT_MAX];
     struct tg_arena arena = {0};
     size_t n = tg_cors_preflight(&two, origins[1], &arena, out, TG_CORS_PREFLIGHT_MAX);
 
     cr_assert(tg_str_eq(value(out, n, "Access-Control-Allow-Origin"), origins[1]));
     cr_assert(tg_str_eq(value(out, n, "Access-Control-Max-Age"), TG_STR("600")));
-    cr_assert(tg_field_list_has(value(out, n, "Access-Control-Allow-Headers"),
-                                TG_STR("Idempotency-Key")));
-    cr_assert(tg_field_list_has(value(out, n, "Access-Control-Allow-Methods"), TG_STR("PATCH")));
+    for (size_t i = 0; i < TG_ARRAY_LEN(allowed); i++) {
+        cr_assert(
+            tg_field_list_has(value(out, n, "Access-Control-Allow-Headers"), tg_str_of(allowed[i])),
+            "%s", allowed[i]);
+    }
+    for (size_t i = 0; i < TG_ARRAY_LEN(methods); i++) {
+        cr_assert(
+            tg_field_list_has(value(out, n, "Access-Control-Allow-Methods"), tg_str_of(methods[i])),
+            "%s", methods[i]);
+    }
     n = tg_cors_preflight(&none, TG_STR("https://x"), &arena, out, TG_CORS_PREFLIGHT_MAX);
     cr_assert(tg_str_eq(value(out, n, "Access-Control-Allow-Origin"), TG_STR("*")));
     tg_arena_drop(&arena);
