@@ -150,6 +150,25 @@ void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg
     answer(&r);
 }
 
+void tg_exchange_answer(struct tg_exchange *x, unsigned status, tg_str json)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf seconds = {.max = 20};
+    struct tg_field fields[MAX_FIELDS];
+    struct tg_answer a = {.status = status, .length = (int64_t)json.n, .close = x->close};
+    size_t n = 0;
+
+    fields[n++] = (struct tg_field){TG_STR("Content-Type"), TG_STR("application/json")};
+    fields[n++] = (struct tg_field){TG_STR("Cache-Control"), TG_STR("no-store")};
+    fields[n++] = (struct tg_field){TG_STR("X-Request-Id"), x->id};
+    if (status == 429 || status == 503) {
+        (void)tg_buf_u64(&seconds, TG_MAX(x->retry_after_sec, 1U));
+        fields[n++] = (struct tg_field){TG_STR("Retry-After"), tg_buf_view(&seconds)};
+    }
+    n += tg_cors_own(x->w->opts, x->origin, fields + n, MAX_FIELDS - n);
+    a.fields = (struct tg_fields){fields, n};
+    tg_conn_answer(x->conn, &a, json);
+}
+
 void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg)
 {
     struct tg_worker *w = arg;

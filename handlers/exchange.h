@@ -33,7 +33,11 @@ void tg_exchange_set_target(struct tg_exchange *x, tg_str target);
  * 401. `details` and `hint` are sentences for people or empty; they quote nothing internal. */
 void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg_str hint);
 
-/* The same for a request that the connection layer refuses; `head` may be NULL. Fits
+/* Answers with JSON of the gateway's own: X-Request-Id, CORS fields, Retry-After where the status
+ * says that it is worth trying again. */
+void tg_exchange_answer(struct tg_exchange *x, unsigned status, tg_str json);
+
+/* As tg_exchange_refuse() for a request that the connection layer refuses; `head` may be NULL. Fits
  * tg_http_opts.on_refuse. */
 void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg);
 

@@ -4,6 +4,7 @@
 #include "handlers/cors.h"
 #include "handlers/exchange.h"
 #include "handlers/proxy.h"
+#include "handlers/publish.h"
 #include "handlers/sse.h"
 #include "handlers/ticket.h"
 #include "handlers/tunnel.h"
@@ -18,6 +19,7 @@ struct endpoint {
 static const struct endpoint endpoints[] = {
     {TG_STR_INIT("/sync/v1/stream"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_sse_start},
     {TG_STR_INIT("/sync/v1/ticket"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_ticket_start},
+    {TG_STR_INIT("/sync/v1/publish"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_publish_start},
 };
 
 static void on_nothing_more(struct tg_conn *c, enum tg_rc why, void *ctx)

@@ -47,6 +47,12 @@ struct tg_handler_opts {
     uint32_t cors_max_age_sec;
     /* Own endpoints. */
     size_t own_body_bytes;
+    /* Publishing. No secret: only by key. */
+    tg_str publish_secret;
+    tg_usec publish_tolerance;
+    tg_usec publish_once;
+    size_t publish_events;
+    size_t event_bytes;
     const tg_str *strict_tables; /* "schema.table"; none: all of public */
     size_t n_strict_tables;
     const struct tg_declared_list *declared; /* NULL: none */
@@ -64,7 +70,8 @@ struct tg_handler_opts {
 
 struct tg_worker_counts {
     tg_count proxied, proxy_errors, tunnels, refused, streams_opened, jwks_fetches, jwks_failures,
-        controls, signouts, signout_retries, denied, tickets;
+        controls, signouts, signout_retries, denied, tickets, published, publish_duplicates,
+        publish_failures;
 };
 
 struct tg_worker {

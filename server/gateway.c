@@ -175,6 +175,11 @@ static void fill_handlers(struct tg_gateway *g)
     h->own_body_bytes = c->limits.own_body_bytes;
     h->strict_tables = g->strict_tables;
     h->n_strict_tables = c->strict.tables.n;
+    h->publish_secret = tg_str_of(c->publish.secret);
+    h->publish_tolerance = TG_MS(c->publish.tolerance_ms);
+    h->publish_once = TG_MS(c->publish.once_for_ms);
+    h->publish_events = c->publish.events_max;
+    h->event_bytes = c->store.event_bytes;
     fill_topics(g);
     h->declared = &g->declared;
     h->max_topics = c->streams.topics_max;

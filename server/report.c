@@ -57,6 +57,9 @@ GETTER(get_unknown, tg_auth_counts(w->auth)->unknown)
 GETTER(get_refused, w->counts.refused)
 GETTER(get_proxied, w->counts.proxied)
 GETTER(get_tunnels, w->counts.tunnels)
+GETTER(get_published, w->counts.published)
+GETTER(get_duplicates, w->counts.publish_duplicates)
+GETTER(get_unpublished, w->counts.publish_failures)
 GETTER(get_jwks, w->counts.jwks_fetches)
 GETTER(get_jwks_failures, w->counts.jwks_failures)
 GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
@@ -95,6 +98,9 @@ static const struct row rows[] = {
     {"tokens_unknown_key_total", "counter", "Tokens with an unknown key.", get_unknown},
     {"jwks_fetches_total", "counter", "Fetches of the signing keys.", get_jwks},
     {"jwks_failures_total", "counter", "Fetches that failed.", get_jwks_failures},
+    {"published_total", "counter", "Events taken from publishers.", get_published},
+    {"publish_duplicates_total", "counter", "Events taken before, by their key.", get_duplicates},
+    {"publish_failures_total", "counter", "Events that the store did not take.", get_unpublished},
     {"streams", "gauge", "Open streams.", get_streams},
     {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},
     {"streams_opened_total", "counter", "Streams that began.", get_opened},

@@ -16,6 +16,7 @@
 
 enum { MAX_MAILS = 64, MAX_STREAMS_EACH = 1000 };
 
+struct fake_append_seen append_seen;
 struct fake_touch_seen touch_seen;
 bool is_store_down;
 struct fake_once_seen once_seen;
@@ -52,6 +53,11 @@ void tg_conn_set_handler(struct tg_conn *c, const struct tg_request_handler *h, 
 {
     c->handler = h;
     c->ctx = ctx;
+}
+
+void tg_conn_want_body(struct tg_conn *c)
+{
+    c->wants_body = true;
 }
 
 void tg_conn_park(struct tg_conn *c)
@@ -199,6 +205,36 @@ enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn
     once_seen.done = done;
     once_seen.arg = arg;
     return once_seen.rc;
+}
+
+enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
+                           void *arg)
+{
+    unsigned i = append_seen.n;
+
+    cr_assert_eq((void *)s, (void *)&touch_seen);
+    if (append_seen.rc != TG_OK) {
+        return append_seen.rc;
+    }
+    cr_assert_lt(i, MAX_APPENDS);
+    put(append_seen.topics[i], sizeof(append_seen.topics[i]), w->topic);
+    put(append_seen.payloads[i], sizeof(append_seen.payloads[i]), w->payload);
+    put(append_seen.once[i], sizeof(append_seen.once[i]), w->once);
+    append_seen.once_ttl = w->once_ttl;
+    append_seen.done[i] = done;
+    append_seen.args[i] = arg;
+    append_seen.n++;
+    return TG_OK;
+}
+
+void tg_listeners_ask(struct tg_fanout *f, const tg_str *keys, size_t n, tg_listened_fn *done,
+                      void *arg)
+{
+    (void)f;
+    (void)keys;
+    append_seen.n_asked = (unsigned)n;
+    append_seen.listened = done;
+    append_seen.listened_arg = arg;
 }
 
 /* ---- upstream ---- */

@@ -6,13 +6,14 @@
 #include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/route.h"
+#include "realtime/listeners.h"
 #include "store/device.h"
 
 struct tg_conn {
     struct tg_worker *worker;
     const struct tg_request_handler *handler;
     void *ctx;
-    bool is_parked, is_closed;
+    bool is_parked, is_closed, wants_body;
     unsigned n_answers;
     unsigned status;
     char fields[2048]; /* "Name: value\n" each */
@@ -51,6 +52,21 @@ struct fake_touch_seen {
     void *arg;
 };
 
+/* What the store was to append, in order, and the question who listens; tests call `done`. */
+enum { MAX_APPENDS = 4 };
+struct fake_append_seen {
+    unsigned n;
+    enum tg_rc rc; /* of the next starts */
+    char topics[MAX_APPENDS][64], payloads[MAX_APPENDS][256], once[MAX_APPENDS][64];
+    tg_usec once_ttl;
+    tg_append_fn *done[MAX_APPENDS];
+    void *args[MAX_APPENDS];
+    unsigned n_asked;
+    tg_listened_fn *listened;
+    void *listened_arg;
+};
+
+extern struct fake_append_seen append_seen;
 extern struct fake_touch_seen touch_seen;
 extern bool is_store_down;
 /* tg_store_once() */
