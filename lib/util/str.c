@@ -49,10 +49,19 @@ int tg_str_cmp(tg_str a, tg_str b)
 
 bool tg_str_eq_secret(tg_str a, tg_str b)
 {
-    unsigned diff = a.n != b.n;
+    uint64_t diff = a.n != b.n;
     size_t n = TG_MIN(a.n, b.n);
+    size_t i = 0;
 
-    for (size_t i = 0; i < n; i++) {
+    for (; i + sizeof(uint64_t) <= n; i += sizeof(uint64_t)) {
+        uint64_t x = 0;
+        uint64_t y = 0;
+
+        memcpy(&x, a.p + i, sizeof(x));
+        memcpy(&y, b.p + i, sizeof(y));
+        diff |= x ^ y;
+    }
+    for (; i < n; i++) {
         diff |= (unsigned char)a.p[i] ^ (unsigned char)b.p[i];
     }
     return diff == 0;
