@@ -83,6 +83,26 @@ Test(memory, gives_the_same_token_again)
     tg_keys_unref(keys);
 }
 
+/* They are found by their ends, and told apart by the whole. */
+Test(memory, takes_no_text_for_a_known_one_because_it_ends_like_it)
+{
+    struct tg_auth *a = small(8);
+    struct tg_keys *keys = mint_keys(NULL, NULL, TG_ALG_NONE);
+    char *text = user_token(1);
+    char *forged = tg_strdup(text);
+
+    cr_assert_eq(check_at(a, keys, text, NOW), TG_OK);
+    forged[strlen(forged) / 2] ^= 1;
+    cr_assert_eq(check_at(a, keys, forged, NOW), TG_EBADTOKEN);
+    cr_assert_eq(check_at(a, keys, text + 1, NOW), TG_EBADTOKEN);
+    cr_assert_eq(check_at(a, keys, text, NOW), TG_OK);
+    cr_assert_eq(tg_count_get(&tg_auth_counts(a)->hits), 1);
+    free(forged);
+    free(text);
+    tg_keys_unref(keys);
+    tg_auth_destroy(a);
+}
+
 Test(memory, asks_each_route_its_own_questions)
 {
     static const tg_str admins[] = {TG_STR_INIT("admin")};
