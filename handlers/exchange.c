@@ -189,10 +189,16 @@ void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *hea
 
 static enum tg_rc decode(struct tg_arena *arena, tg_str raw, tg_str *ret)
 {
-    char *out = tg_arena_alloc(arena, raw.n + 1);
+    char *out = NULL;
     bool is_whole = false;
-    size_t n = tg_str_unescape(raw, true, out, &is_whole);
+    size_t n = 0;
 
+    if (tg_str_find(raw, '%') == raw.n && tg_str_find(raw, '+') == raw.n) {
+        *ret = raw; /* most are plain, and stay where they stand */
+        return TG_OK;
+    }
+    out = tg_arena_alloc(arena, raw.n + 1);
+    n = tg_str_unescape(raw, true, out, &is_whole);
     *ret = tg_str_make(out, n);
     return is_whole ? TG_OK : TG_EBADPARAM;
 }

@@ -45,7 +45,7 @@ void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *hea
 void tg_error_body(struct tg_buf *out, enum tg_rc rc, tg_str details, tg_str hint);
 
 /* Query parameters, decoded ("%xx", '+' is a blank). Walks: start with *at = 0; TG_EEOF at the
- * end, TG_EBADPARAM for a broken escape. Texts live in the request's arena. */
+ * end, TG_EBADPARAM for a broken escape. Texts live as long as the request. */
 enum tg_rc tg_exchange_param(struct tg_exchange *x, size_t *at, tg_str *ret_name,
                              tg_str *ret_value) TG_MUST_USE;
 
