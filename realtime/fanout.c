@@ -434,6 +434,7 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
     (void)last;
     (void)is_suspect; /* the hub draws the conclusions: this handle only reads pages */
     f->store_up = state == TG_STORE_UP;
+    tg_count_set(&f->counts.store_up, f->store_up);
     if (f->store_up) {
         f->store_epoch = *epoch;
         stream_read_next(f);

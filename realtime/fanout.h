@@ -36,6 +36,7 @@ struct tg_fanout_opts {
 struct tg_fanout_counts {
     tg_count streams, topics, deliveries, frames, sent, slices, pages, resets, slow_consumers,
         heartbeats, cuts, opened, ended;
+    tg_count store_up; /* 1 or 0: this worker's handle */
 };
 
 enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts,

@@ -6,6 +6,19 @@
 #include "realtime/hub.h"
 #include "server/metric.h"
 
+/* The hub's handle and each worker's. */
+static bool is_store_up(const struct tg_report *r)
+{
+    bool is_up = tg_count_get(&tg_hub_counts(r->hub)->store_up) != 0;
+
+    for (unsigned i = 0; i < r->n_workers; i++) {
+        const struct tg_worker *w = tg_server_worker_inside(r->workers[i]);
+
+        is_up = is_up && tg_count_get(&tg_fanout_counts(w->fanout)->store_up) != 0;
+    }
+    return is_up;
+}
+
 bool tg_report_is_ready(struct tg_buf *reason, void *report)
 {
     const struct tg_report *r = report;
@@ -14,7 +27,7 @@ bool tg_report_is_ready(struct tg_buf *reason, void *report)
         (void)tg_buf_str(reason, TG_STR("draining"));
         return false;
     }
-    if (tg_count_get(&tg_hub_counts(r->hub)->store_up) == 0) {
+    if (!is_store_up(r)) {
         (void)tg_buf_str(reason, TG_STR("the store cannot be reached"));
         return false;
     }

@@ -20,6 +20,7 @@ static void begin(struct given *g)
     *g = (struct given){.workers = {worker_make(0), worker_make(1)}, .out = {.max = MAX_TEXT}};
     g->report = (struct tg_report){.workers = g->workers, .n_workers = 2};
     tg_count_set(&seen.hub.store_up, 1);
+    tg_count_set(&seen.fanout.store_up, 1);
 }
 
 static void finish(struct given *g)
@@ -60,6 +61,17 @@ Test(report, not_ready_without_the_store_and_says_so)
 
     begin(&g);
     tg_count_set(&seen.hub.store_up, 0);
+    cr_assert_not(tg_report_is_ready(&g.out, &g.report));
+    cr_assert_str_eq(text(&g), "the store cannot be reached");
+    finish(&g);
+}
+
+Test(report, not_ready_while_a_worker_is_without_the_store)
+{
+    struct given g;
+
+    begin(&g);
+    tg_count_set(&seen.fanout.store_up, 0);
     cr_assert_not(tg_report_is_ready(&g.out, &g.report));
     cr_assert_str_eq(text(&g), "the store cannot be reached");
     finish(&g);
