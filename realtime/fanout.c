@@ -462,7 +462,9 @@ enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts
     f->random = tg_hash(tg_str_make((const char *)&opts->worker, sizeof(opts->worker))) | 1U;
     tg_list_init(&f->dirty);
     tg_list_init(&f->dead);
+    tg_list_init(&f->starting);
     tg_list_init(&f->readers);
+    tg_task_init(&f->starter, stream_start_some);
     tg_list_init(&f->asks);
     for (unsigned b = 0; b < N_BUCKETS; b++) {
         tg_list_init(&f->buckets[b]);
@@ -494,6 +496,7 @@ void tg_fanout_stop(struct tg_fanout *f)
     for_all_streams(f, stop_stream);
     tg_loop_timer_stop(f->loop, &f->beat);
     tg_loop_task_stop(f->loop, &f->walker);
+    tg_loop_task_stop(f->loop, &f->starter);
     listeners_stop(f);
     if (f->store != NULL) {
         tg_store_close(f->store);

@@ -69,7 +69,7 @@ struct tg_stream {
     const struct tg_sink_ops *ops;
     void *arg;
     struct tg_list bucket; /* heartbeat; fanout->dead when ended */
-    struct tg_list queue;  /* fanout->readers, while it waits for a page read */
+    struct tg_list queue;  /* fanout->starting, then ->readers while it waits for a page read */
     struct tg_timer timer; /* the wait for its topics, then the token's end */
     int64_t exp_sec;
     const char *why; /* it ended */
@@ -110,6 +110,8 @@ struct tg_fanout {
     struct tg_timer beat;
     struct tg_list dead;
     bool sweep_is_due;
+    struct tg_list starting;
+    struct tg_task starter;
     struct tg_list readers; /* streams that wait for a page read */
     unsigned n_reads;
     uint64_t random;
@@ -132,6 +134,8 @@ void listeners_stop(struct tg_fanout *f);
 /* stream.c */
 /* Something it waits for has changed. */
 void stream_poke(struct tg_stream *s);
+/* fanout->starter: streams whose topics were ready when they came. */
+bool stream_start_some(struct tg_task *task);
 void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str message);
 void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame *position);
 void stream_new_epoch(struct tg_stream *s);

@@ -7,6 +7,8 @@
 #include "util/json.h"
 #include "util/log.h"
 
+enum { STARTS_PER_STEP = 32 };
+
 /* ---- the start ---- */
 
 static bool all_known(const struct tg_stream *s)
@@ -120,6 +122,7 @@ static void begin(struct tg_stream *s)
 {
     const struct tg_fanout *f = s->fanout;
 
+    tg_list_remove(&s->queue); /* fanout->starting: it is free for page reads */
     if (s->is_resume) {
         s->state = ST_READING;
         if (all_read(s)) {
@@ -155,6 +158,19 @@ void stream_poke(struct tg_stream *s)
     case ST_DEAD:
         break;
     }
+}
+
+bool stream_start_some(struct tg_task *task)
+{
+    struct tg_fanout *f = TG_CONTAINER_OF(task, struct tg_fanout, starter);
+
+    for (int n = 0; n < STARTS_PER_STEP && !tg_list_empty(&f->starting); n++) {
+        struct tg_stream *s = TG_CONTAINER_OF(f->starting.next, struct tg_stream, queue);
+
+        tg_list_remove(&s->queue);
+        stream_poke(s);
+    }
+    return !tg_list_empty(&f->starting);
 }
 
 static void on_waited(struct tg_timer *timer)
@@ -413,8 +429,12 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
         tg_stream_close(s);
         return rc;
     }
-    /* Ready at once is told from the deferred phase, never from inside. */
-    tg_loop_timer_start(f->loop, &s->timer, all_ready(s) ? 0 : f->opts.ready_wait);
+    tg_loop_timer_start(f->loop, &s->timer, f->opts.ready_wait);
+    if (all_ready(s)) {
+        /* Told from the next turn, never from inside. */
+        tg_list_append(&f->starting, &s->queue);
+        tg_loop_task_start(f->loop, &f->starter);
+    }
     *ret_stream = s;
     return TG_OK;
 }
