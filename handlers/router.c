@@ -2,6 +2,7 @@
 #include "handlers/router.h"
 
 #include "handlers/cors.h"
+#include "handlers/device.h"
 #include "handlers/exchange.h"
 #include "handlers/proxy.h"
 #include "handlers/publish.h"
@@ -10,7 +11,7 @@
 #include "handlers/tunnel.h"
 
 struct endpoint {
-    tg_str path;
+    tg_str path; /* with a slash at its end: all names below it */
     enum tg_method method;
     tg_str allow; /* the same for an answer */
     void (*start)(struct tg_exchange *x);
@@ -20,6 +21,9 @@ static const struct endpoint endpoints[] = {
     {TG_STR_INIT("/sync/v1/stream"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_sse_start},
     {TG_STR_INIT("/sync/v1/ticket"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_ticket_start},
     {TG_STR_INIT("/sync/v1/publish"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_publish_start},
+    {TG_STR_INIT("/sync/v1/ack"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_device_ack_start},
+    {TG_STR_INIT("/sync/v1/devices"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_device_list_start},
+    {TG_STR_INIT("/sync/v1/devices/"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_device_get_start},
 };
 
 static void on_nothing_more(struct tg_conn *c, enum tg_rc why, void *ctx)
@@ -64,12 +68,20 @@ static void answer_preflight(struct tg_exchange *x)
     tg_conn_answer(x->conn, &a, TG_STR(""));
 }
 
+static bool is_at(const struct endpoint *e, tg_str path)
+{
+    bool is_folder = e->path.p[e->path.n - 1] == '/';
+
+    return is_folder ? path.n > e->path.n && tg_str_has_prefix(path, e->path)
+                     : tg_str_eq(e->path, path);
+}
+
 static void start_own(struct tg_exchange *x)
 {
     enum tg_rc rc = TG_ENOTFOUND;
 
     for (size_t i = 0; i < TG_ARRAY_LEN(endpoints); i++) {
-        if (tg_str_eq(endpoints[i].path, x->path)) {
+        if (is_at(&endpoints[i], x->path)) {
             if (endpoints[i].method == x->req->head.method) {
                 endpoints[i].start(x);
                 return;

@@ -10,6 +10,7 @@
 
 #include "auth/jwks.h"
 #include "auth/mint.h"
+#include "handlers/device.h"
 #include "handlers/proxy.h"
 #include "handlers/quota.h"
 #include "handlers/tunnel.h"
@@ -22,7 +23,7 @@ bool is_store_down;
 struct fake_once_seen once_seen;
 struct fake_stream_seen stream_seen;
 struct fake_fetch_seen fetch_seen;
-unsigned n_proxied, n_tunnelled;
+unsigned n_proxied, n_tunnelled, n_devices;
 enum tg_service proxied_service;
 tg_usec fake_now = TG_SEC(1000);
 
@@ -147,6 +148,7 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
         put(stream_seen.topics[i], sizeof(stream_seen.topics[i]), opts->wants[i].name->name);
         stream_seen.wants[i] = opts->wants[i];
     }
+    stream_seen.token[0] = '\0';
     put(stream_seen.token, sizeof(stream_seen.token), opts->user.token);
     stream_seen.opts = *opts;
     *ret_stream = (struct tg_stream *)(void *)&stream_seen; /* never looked into */
@@ -163,6 +165,43 @@ void tg_stream_writable(struct tg_stream *s)
 {
     cr_assert_eq((void *)s, (void *)&stream_seen);
     stream_seen.n_writable++;
+}
+
+void tg_stream_end(struct tg_stream *s, const char *why, tg_usec retry)
+{
+    cr_assert_eq((void *)s, (void *)&stream_seen);
+    (void)retry;
+    stream_seen.n_ended++;
+    stream_seen.why = why;
+}
+
+enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
+{
+    cr_assert_eq((void *)s, (void *)&stream_seen);
+    stream_seen.n_tokens++;
+    stream_seen.fresh[0] = '\0';
+    put(stream_seen.fresh, sizeof(stream_seen.fresh), u->token);
+    return stream_seen.token_rc;
+}
+
+/* ---- other endpoints ---- */
+
+void tg_device_ack_start(struct tg_exchange *x)
+{
+    (void)x;
+    n_devices++;
+}
+
+void tg_device_list_start(struct tg_exchange *x)
+{
+    (void)x;
+    n_devices++;
+}
+
+void tg_device_get_start(struct tg_exchange *x)
+{
+    (void)x;
+    n_devices++;
 }
 
 /* ---- the store ---- */

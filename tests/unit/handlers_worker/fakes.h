@@ -24,7 +24,10 @@ struct tg_conn {
 };
 
 struct fake_stream_seen {
-    unsigned n_opened, n_closed, n_writable;
+    unsigned n_opened, n_closed, n_writable, n_ended, n_tokens;
+    const char *why; /* of the last end */
+    char fresh[64];  /* the last token */
+    enum tg_rc token_rc;
     size_t n_topics;
     char topics[8][128];
     char token[2048];
@@ -82,7 +85,7 @@ struct fake_once_seen {
 extern struct fake_once_seen once_seen;
 extern struct fake_stream_seen stream_seen;
 extern struct fake_fetch_seen fetch_seen;
-extern unsigned n_proxied, n_tunnelled;
+extern unsigned n_proxied, n_tunnelled, n_devices;
 extern enum tg_service proxied_service;
 extern tg_usec fake_now; /* monotonic */
 
