@@ -2,6 +2,7 @@
 #ifndef TG_STORE_REDIS_DEVICE_H
 #define TG_STORE_REDIS_DEVICE_H
 
+#include "store/redis_reply.h"
 #include "store/redis_text.h"
 
 /* TG_VERB_DEVICE_*. */

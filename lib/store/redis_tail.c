@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "store/redis_reply.h"
+
 enum { BATCH = 256, BLOCK_MS = 2000 };
 
 struct tg_redis_tail {
