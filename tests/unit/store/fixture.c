@@ -206,6 +206,17 @@ enum tg_rc append(struct fixture *f, const char *topic, const char *payload)
     return append_as(f, "", 0, topic, payload);
 }
 
+struct tg_pos fill(struct fixture *f, const char *topic, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "%d", i);
+        cr_assert_eq(append(f, topic, text), TG_OK);
+    }
+    return f->pos;
+}
+
 enum tg_rc append_once(struct fixture *f, const char *topic, const char *payload, const char *key,
                        tg_usec ttl)
 {
@@ -252,6 +263,13 @@ enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct t
 
     f->is_done = false;
     return settle(f, tg_store_page(f->store, &req, on_page, f));
+}
+
+void is_page(struct fixture *f, enum tg_verdict verdict, struct tg_pos resume, size_t n)
+{
+    cr_assert_eq(f->verdict, verdict, "it is '%s'", tg_verdict_word(f->verdict));
+    POS_EQ(f->resume, resume);
+    cr_assert_eq(f->n, n, "%zu entries", f->n);
 }
 
 enum tg_rc take(struct fixture *f, const char *feed, tg_usec ttl)

@@ -73,6 +73,8 @@ void wait_down(struct fixture *f, unsigned n_down);
 enum tg_rc append(struct fixture *f, const char *topic, const char *payload);
 enum tg_rc append_as(struct fixture *f, const char *feed, uint64_t fence, const char *topic,
                      const char *payload);
+/* Appends "0", "1", ...; returns the id of the last one. */
+struct tg_pos fill(struct fixture *f, const char *topic, int n);
 /* With a key that is used once. */
 enum tg_rc append_once(struct fixture *f, const char *topic, const char *payload, const char *key,
                        tg_usec ttl);
@@ -81,6 +83,8 @@ enum tg_rc control(struct fixture *f, const char *payload);
 enum tg_rc gap(struct fixture *f, const char *feed, uint64_t fence, const char *reason);
 enum tg_rc page(struct fixture *f, const char *topic, const char *feed, struct tg_pos after,
                 struct tg_pos up_to, unsigned max);
+/* What the last page was. */
+void is_page(struct fixture *f, enum tg_verdict verdict, struct tg_pos resume, size_t n);
 enum tg_rc take(struct fixture *f, const char *feed, tg_usec ttl);
 enum tg_rc renew(struct fixture *f, const char *feed, uint64_t fence, tg_usec ttl);
 enum tg_rc release(struct fixture *f, const char *feed, uint64_t fence);

@@ -1,40 +1,12 @@
 /* test_device.c - what device.h promises, asked of both backends. */
 #include <stdio.h>
 
+#define SUITE device
+#include "store/both.h"
 #include "store/devices.h"
 
-static struct fixture f;
 static struct said said;
 static struct asking a;
-
-static void start_memory(void)
-{
-    fixture_start(&f, false);
-    fixture_open(&f);
-}
-
-static void start_redis(void)
-{
-    fixture_start(&f, true);
-    fixture_open(&f);
-}
-
-static void stop(void)
-{
-    fixture_stop(&f);
-}
-
-#define BOTH(name)                                                                                 \
-    static void name(void);                                                                        \
-    Test(memory_device, name, .init = start_memory, .fini = stop)                                  \
-    {                                                                                              \
-        name();                                                                                    \
-    }                                                                                              \
-    Test(redis_device, name, .init = start_redis, .fini = stop)                                    \
-    {                                                                                              \
-        name();                                                                                    \
-    }                                                                                              \
-    static void name(void)
 
 static void device_of(const char *user, const char *device)
 {
@@ -439,8 +411,7 @@ BOTH(a_deleted_device_is_gone_and_begins_anew)
 
 /* ---- the log goes away ---- */
 
-Test(redis_device, an_acknowledged_cursor_of_a_log_that_is_gone_is_replaced, .init = start_redis,
-     .fini = stop)
+ON_REDIS(an_acknowledged_cursor_of_a_log_that_is_gone_is_replaced)
 {
     struct tg_epoch old = f.epoch;
     char before[TG_CURSOR_MAX + 1];
@@ -466,7 +437,7 @@ Test(redis_device, an_acknowledged_cursor_of_a_log_that_is_gone_is_replaced, .in
     holds("a", text_of(f.last), TG_ACK_NONE);
 }
 
-Test(redis_device, devices_end_with_the_server_and_register_anew, .init = start_redis, .fini = stop)
+ON_REDIS(devices_end_with_the_server_and_register_anew)
 {
     device_of("u1", "phone");
     with_cursor(&a, "a", f.last);
@@ -488,7 +459,7 @@ Test(redis_device, devices_end_with_the_server_and_register_anew, .init = start_
 
 /* ---- what Redis holds ---- */
 
-Test(redis_device, every_key_of_a_device_expires, .init = start_redis, .fini = stop)
+ON_REDIS(every_key_of_a_device_expires)
 {
     device_of("u1", "phone");
     with_topic(&a, "a");
@@ -502,7 +473,7 @@ Test(redis_device, every_key_of_a_device_expires, .init = start_redis, .fini = s
     cr_assert_eq(server(&f, "ZCARD {test}:1:u:u1"), 2);
 }
 
-Test(redis_device, without_memory_nothing_is_registered, .init = start_redis, .fini = stop)
+ON_REDIS(without_memory_nothing_is_registered)
 {
     device_of("u1", "phone");
     with_topic(&a, "a");

@@ -1,41 +1,8 @@
 /* test_keys.c - what happens once, asked of both backends. */
 #include <stdio.h>
 
-#include "store/fixture.h"
-
-static struct fixture f;
-
-static void start_memory(void)
-{
-    fixture_start(&f, false);
-    fixture_open(&f);
-}
-
-static void start_redis(void)
-{
-    fixture_start(&f, true);
-    fixture_open(&f);
-}
-
-static void stop(void)
-{
-    fixture_stop(&f);
-}
-
-#define BOTH(name)                                                                                 \
-    static void name(void);                                                                        \
-    Test(memory_keys, name, .init = start_memory, .fini = stop)                                    \
-    {                                                                                              \
-        name();                                                                                    \
-    }                                                                                              \
-    Test(redis_keys, name, .init = start_redis, .fini = stop)                                      \
-    {                                                                                              \
-        name();                                                                                    \
-    }                                                                                              \
-    static void name(void)
-
-static const struct tg_pos begin = {0, 0};
-static const struct tg_pos all = {0, 0};
+#define SUITE keys
+#include "store/both.h"
 
 static size_t count(const char *topic)
 {
@@ -234,7 +201,7 @@ BOTH(the_deny_list_has_an_end)
     cr_assert_eq(n_denied(), TG_DENIED_MAX);
 }
 
-Test(redis_keys, the_deny_list_ends_with_its_last_entry, .init = start_redis, .fini = stop)
+ON_REDIS(the_deny_list_ends_with_its_last_entry)
 {
     int64_t now = now_sec();
 
@@ -246,7 +213,7 @@ Test(redis_keys, the_deny_list_ends_with_its_last_entry, .init = start_redis, .f
 
 /* ---- the log goes away, the memory ends ---- */
 
-Test(redis_keys, a_key_of_a_log_that_is_gone_is_free, .init = start_redis, .fini = stop)
+ON_REDIS(a_key_of_a_log_that_is_gone_is_free)
 {
     cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);
     cr_assert_gt(server(&f, "PTTL {test}:1:o:t:key"), 0);
@@ -257,7 +224,7 @@ Test(redis_keys, a_key_of_a_log_that_is_gone_is_free, .init = start_redis, .fini
     cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_ECONFLICT);
 }
 
-Test(redis_keys, without_memory_no_key_is_used, .init = start_redis, .fini = stop)
+ON_REDIS(without_memory_no_key_is_used)
 {
     (void)server(&f, "CONFIG SET maxmemory 1");
     cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_EFULL);
