@@ -45,14 +45,19 @@ local function forget()
     local limit = age_limit(tonumber(ARGV[6]) + 7200000)
     local scan = redis.call('HSCAN', KEYS[4], meta[6] or '0', 'COUNT', 50)
     local floor = redis.call('HGET', KEYS[1], 'floor') or '0-0'
+    local old = {}
     for i = 1, #scan[2], 2 do
         local newest = string.match(scan[2][i + 1], ' (%S+)$')
         if is_before(newest, limit) then
             floor = later(floor, newest)
-            redis.call('HDEL', KEYS[4], scan[2][i])
+            old[#old + 1] = scan[2][i]
         end
     end
-    redis.call('HSET', KEYS[1], 'scan', scan[1], 'floor', floor)
+    -- Without memory for it nothing is forgotten: that is no reason to lose the store.
+    local set = redis.pcall('HSET', KEYS[1], 'scan', scan[1], 'floor', floor)
+    if #old > 0 and not (type(set) == 'table' and set.err) then
+        redis.call('HDEL', KEYS[4], unpack(old))
+    end
 end
 
 local knows = my_epoch == epoch and highest ~= '0-0'

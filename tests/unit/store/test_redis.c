@@ -453,3 +453,15 @@ Test(outage, a_page_is_cut_at_a_mebibyte)
     } while (f.has_more);
     cr_assert_eq(n, 40);
 }
+
+Test(outage, is_none_when_the_memory_ends)
+{
+    (void)server(&f, "CONFIG SET maxmemory 1");
+    cr_assert_eq(append(&f, "a", "x"), TG_EFULL);
+    /* Longer than from one heartbeat to the next. */
+    pass_time(&f, TG_MS(5300));
+    cr_assert_eq(f.n_down, 0);
+    cr_assert_eq(f.n_up, 1);
+    (void)server(&f, "CONFIG SET maxmemory 0");
+    cr_assert_eq(append(&f, "a", "x"), TG_OK);
+}
