@@ -199,7 +199,11 @@
     K(streams, ready_wait, DURATION, "10s", "100ms", "1m", RESTART, PLAIN,                         \
       "How long a new stream waits for its topics to be covered upstream.")                        \
     K(streams, topic_linger, DURATION, "1m", "0", "1h", RESTART, PLAIN,                            \
-      "How long a worker keeps a topic's recent events at hand when its last reader has left.")
+      "How long a worker keeps a topic's recent events at hand when its last reader has left.")    \
+    K(streams, token_grace, DURATION, "5m", "0", "1h", RESTART, PLAIN,                             \
+      "How long a stream whose token has ended waits, without events, for a fresh one.")           \
+    K(streams, max_age, DURATION, "12h", "0", "30d", RESTART, PLAIN,                               \
+      "How old a stream gets, less up to a tenth at random; then it ends with bye. 0: any age.")
 
 #define TG_CONFIG_PUBLISH(K)                                                                       \
     K(publish, secret, TEXT, "", "0", "1024", RESTART, SECRET,                                     \

@@ -8,9 +8,11 @@
 #include "realtime/fanout_int.h"
 #include "util/log.h"
 
-enum { BEAT_EVERY_FLUSHES = 16 };
+/* What one flush of a walk costs at most before the clock is looked at: its frames, and one. */
+enum { LOOK_EVERY = 32 };
 
 #define SLICE TG_MS(1)
+#define PAGE_LINGER TG_SEC(5)
 
 uint64_t fanout_random(struct tg_fanout *f)
 {
@@ -93,6 +95,21 @@ enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int6
     return rc == TG_OK ? TG_OK : TG_EBUSY;
 }
 
+bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, struct tg_pos pos)
+{
+    const struct tg_fanout *f = t->fanout;
+    uint32_t n_behind = 0;
+
+    if (!t->is_known || strcmp(epoch->text, f->epoch.text) != 0 ||
+        tg_pos_cmp(pos, f->horizon) > 0 || !tg_ring_covers(&t->ring, pos)) {
+        return false;
+    }
+    /* A ring may remember longer than the log: which of them is asked makes no difference. */
+    n_behind = t->ring.n - tg_ring_above(&t->ring, pos);
+    return n_behind == 0 || (n_behind <= f->opts.retain_events &&
+                             pos.ms + f->opts.retain_for / 1000 > tg_clock_wall_us() / 1000);
+}
+
 void fanout_attach(struct wtopic *t, struct cursor *c)
 {
     c->topic = t;
@@ -104,6 +121,10 @@ void fanout_detach(struct cursor *c)
 {
     struct wtopic *t = c->topic;
 
+    if (c->is_detached) {
+        return;
+    }
+    c->is_detached = true;
     if (t->walk == &c->node) {
         t->walk = c->node.next;
     }
@@ -124,9 +145,16 @@ static void mark_dirty(struct wtopic *t)
     }
 }
 
-/* Tells the readers of the first dirty topic; false: the slice is used up. */
+static bool is_over(tg_usec started)
+{
+    return tg_clock_mono_us() - started >= SLICE;
+}
+
+/* Tells the readers of a dirty topic; false: the slice is used up. */
 static bool walk_topic(struct wtopic *t, tg_usec started)
 {
+    const tg_count *sent = &t->fanout->counts.sent;
+    uint64_t before = tg_count_get(sent);
     unsigned n = 0;
 
     if (t->walk == NULL) {
@@ -134,12 +162,16 @@ static bool walk_topic(struct wtopic *t, tg_usec started)
         t->walk_again = false;
     }
     while (t->walk != &t->cursors) {
-        const struct cursor *c = TG_CONTAINER_OF(t->walk, struct cursor, node);
+        struct cursor *c = TG_CONTAINER_OF(t->walk, struct cursor, node);
 
         t->walk = t->walk->next;
-        stream_flush(c->stream);
-        if (++n % BEAT_EVERY_FLUSHES == 0 && tg_clock_mono_us() - started >= SLICE) {
-            return false;
+        stream_visit(c);
+        if (++n + (tg_count_get(sent) - before) >= LOOK_EVERY) {
+            if (is_over(started)) {
+                return false;
+            }
+            n = 0;
+            before = tg_count_get(sent);
         }
     }
     t->walk = NULL;
@@ -149,21 +181,72 @@ static bool walk_topic(struct wtopic *t, tg_usec started)
     return true;
 }
 
+/* Live streams: what has just come. false: the slice is used up. */
+static bool walk_dirty(struct tg_fanout *f, tg_usec started)
+{
+    while (!tg_list_empty(&f->dirty)) {
+        if (!walk_topic(TG_CONTAINER_OF(f->dirty.next, struct wtopic, dirty), started) ||
+            is_over(started)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Streams that replay or were told something: pages that came, and who has more to write. */
+static bool walk_turns(struct tg_fanout *f, tg_usec started)
+{
+    bool is_left = true;
+
+    while (is_left) {
+        is_left = !stream_hand_page(f);
+        if (!tg_list_empty(&f->turns)) {
+            struct tg_stream *s = TG_CONTAINER_OF(f->turns.next, struct tg_stream, turn);
+
+            tg_list_remove(&s->turn);
+            stream_poke(s);
+            is_left = true;
+        }
+        if (is_left && is_over(started)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Replays and live streams begin a slice by turns, so that neither keeps the other waiting. */
 static bool walk(struct tg_task *task)
 {
     struct tg_fanout *f = TG_CONTAINER_OF(task, struct tg_fanout, walker);
     tg_usec started = tg_clock_mono_us();
 
     tg_count_add(&f->counts.slices, 1);
-    while (!tg_list_empty(&f->dirty)) {
-        if (!walk_topic(TG_CONTAINER_OF(f->dirty.next, struct wtopic, dirty), started)) {
-            return true;
-        }
-        if (tg_clock_mono_us() - started >= SLICE) {
-            return !tg_list_empty(&f->dirty);
-        }
+    f->is_turns_first = !f->is_turns_first;
+    if (f->is_turns_first) {
+        return !walk_turns(f, started) || !walk_dirty(f, started) || !tg_list_empty(&f->turns);
     }
-    return false;
+    return !walk_dirty(f, started) || !walk_turns(f, started) || !tg_list_empty(&f->dirty);
+}
+
+/* The first slice at once, the rest between other events. */
+static void walk_now(struct tg_fanout *f)
+{
+    if (tg_list_empty(&f->walker.node) && walk(&f->walker)) {
+        tg_loop_task_start(f->loop, &f->walker);
+    }
+}
+
+void fanout_walk_soon(struct tg_fanout *f)
+{
+    tg_loop_task_start(f->loop, &f->walker);
+}
+
+void fanout_turn(struct tg_stream *s)
+{
+    if (tg_list_empty(&s->turn)) {
+        tg_list_append(&s->fanout->turns, &s->turn);
+        fanout_walk_soon(s->fanout);
+    }
 }
 
 static void for_all_streams(struct tg_fanout *f, void (*fn)(struct tg_stream *s))
@@ -208,6 +291,7 @@ static void on_delivery(struct tg_mail *mail, void *owner)
         restart_rings(f);
     }
     if (is_other) {
+        stream_forget_pages(f);
         for_all_streams(f, stream_new_epoch);
     }
     for (size_t i = 0; i < d->n; i++) {
@@ -272,25 +356,20 @@ static void refuse_readers(struct wtopic *t, const struct tg_topic_news *news)
 {
     t->is_known = false;
     t->exp_sec = 0;
-    for (struct tg_list *n = t->cursors.next; n != &t->cursors;) {
-        const struct cursor *c = TG_CONTAINER_OF(n, struct cursor, node);
-
-        n = n->next;
-        stream_end(c->stream, "refused", news->rc, news->message);
+    while (!tg_list_empty(&t->cursors)) {
+        stream_refuse(TG_CONTAINER_OF(t->cursors.next, struct cursor, node), news->rc,
+                      news->message);
     }
 }
 
 static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_topic_news *news)
 {
-    bool was_ready = false;
-
     if (news->state == TG_TOPIC_REFUSED) {
         refuse_readers(t, news);
         return;
     }
     if (news->is_new || !t->is_known) {
         tg_ring_restart(&t->ring, news->whole_from);
-        mark_dirty(t);
     }
     if (news->epoch.text[0] != '\0' && f->epoch.text[0] == '\0') {
         f->epoch = news->epoch;
@@ -299,20 +378,14 @@ static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_top
         tg_pos_cmp(news->whole_from, f->horizon) > 0) {
         f->horizon = news->whole_from;
     }
-    was_ready = t->state == TG_TOPIC_READY;
     t->is_known = !news->store_down;
     t->state = news->state;
     t->ready_from = news->ready_from;
     if (news->state == TG_TOPIC_JOINING && news->store_down) {
         t->exp_sec = 0;
     }
-    for (struct tg_list *n = t->cursors.next; n != &t->cursors;) {
-        struct cursor *c = TG_CONTAINER_OF(n, struct cursor, node);
-
-        n = n->next;
-        stream_on_news(c, was_ready);
-        stream_poke(c->stream);
-    }
+    mark_dirty(t);
+    walk_now(f);
 }
 
 static void on_news(struct tg_mail *mail, void *owner)
@@ -370,7 +443,8 @@ static void on_beat(struct tg_timer *timer)
     if (!tg_list_empty(bucket)) {
         /* RFC 6455 section 5.5.2: a ping without a text. */
         struct tg_frame *comment = tg_frame_pair(f->horizon, TG_STR(":\n\n"), TG_STR("\x89\0"));
-        struct tg_frame *position = tg_frame_position(&f->epoch, f->horizon);
+        struct tg_frame *position =
+            f->epoch.text[0] == '\0' ? NULL : tg_frame_position(&f->epoch, f->horizon);
 
         for (struct tg_list *n = bucket->next; n != bucket;) {
             struct tg_stream *s = TG_CONTAINER_OF(n, struct tg_stream, bucket);
@@ -384,7 +458,9 @@ static void on_beat(struct tg_timer *timer)
     f->bucket = (f->bucket + 1) % N_BUCKETS;
     if (f->bucket == 0) {
         close_unread(f);
+        stream_drop_idle(f, PAGE_LINGER);
     }
+    stream_read_next(f);
     tg_loop_timer_start(f->loop, &f->beat, f->opts.heartbeat / N_BUCKETS);
 }
 
@@ -411,9 +487,22 @@ void fanout_sweep_soon(struct tg_fanout *f)
     }
 }
 
-static void drain_stream(struct tg_stream *s)
+/* Everybody's `bye`, in slices like all that concerns every stream. */
+static bool drain(struct tg_task *task)
 {
-    stream_end(s, "drain", TG_EDRAINING, TG_STR(""));
+    struct tg_fanout *f = TG_CONTAINER_OF(task, struct tg_fanout, drainer);
+    tg_usec started = tg_clock_mono_us();
+
+    for (unsigned b = 0; b < N_BUCKETS; b++) {
+        while (!tg_list_empty(&f->buckets[b])) {
+            if (is_over(started)) {
+                return true;
+            }
+            stream_end(TG_CONTAINER_OF(f->buckets[b].next, struct tg_stream, bucket), "drain",
+                       TG_EDRAINING, TG_STR(""));
+        }
+    }
+    return false;
 }
 
 void tg_fanout_drain(struct tg_fanout *f, tg_usec spread)
@@ -421,7 +510,9 @@ void tg_fanout_drain(struct tg_fanout *f, tg_usec spread)
     TG_ON_LOOP(f->loop);
     f->is_draining = true;
     f->opts.ready_wait = spread; /* from here on only the spread of the reconnects */
-    for_all_streams(f, drain_stream);
+    if (drain(&f->drainer)) {
+        tg_loop_task_start(f->loop, &f->drainer);
+    }
 }
 
 /* ---- life ---- */
@@ -462,14 +553,16 @@ enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts
     f->random = tg_hash(tg_str_make((const char *)&opts->worker, sizeof(opts->worker))) | 1U;
     tg_list_init(&f->dirty);
     tg_list_init(&f->dead);
-    tg_list_init(&f->starting);
-    tg_list_init(&f->readers);
-    tg_task_init(&f->starter, stream_start_some);
     tg_list_init(&f->asks);
+    tg_list_init(&f->queue);
+    tg_list_init(&f->answered);
+    tg_list_init(&f->idle);
+    tg_list_init(&f->turns);
     for (unsigned b = 0; b < N_BUCKETS; b++) {
         tg_list_init(&f->buckets[b]);
     }
     tg_task_init(&f->walker, walk);
+    tg_task_init(&f->drainer, drain);
     tg_timer_init(&f->beat, on_beat);
     *ret_fanout = f;
     return TG_OK;
@@ -496,7 +589,7 @@ void tg_fanout_stop(struct tg_fanout *f)
     for_all_streams(f, stop_stream);
     tg_loop_timer_stop(f->loop, &f->beat);
     tg_loop_task_stop(f->loop, &f->walker);
-    tg_loop_task_stop(f->loop, &f->starter);
+    tg_loop_task_stop(f->loop, &f->drainer);
     listeners_stop(f);
     if (f->store != NULL) {
         tg_store_close(f->store);
@@ -514,6 +607,7 @@ void tg_fanout_destroy(struct tg_fanout *f)
     if (f == NULL) {
         return;
     }
+    stream_forget_pages(f);
     while (tg_map_next(&f->topics, &at, &key, &value)) {
         struct wtopic *t = value;
 
@@ -525,8 +619,8 @@ void tg_fanout_destroy(struct tg_fanout *f)
     }
     tg_map_fini(&f->topics);
     tg_ids_fini(&f->topic_ids);
-    tg_ids_fini(&f->stream_ids);
     tg_ids_fini(&f->ask_ids);
+    tg_map_fini(&f->pages);
     free(f);
 }
 

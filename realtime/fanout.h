@@ -28,14 +28,18 @@ struct tg_fanout_opts {
     unsigned page_entries;
     unsigned max_pages; /* page reads under way for all streams together */
     tg_usec heartbeat;
-    tg_usec ready_wait;   /* a new stream waits so long for its topics to be covered */
-    tg_usec topic_linger; /* a topic without readers is kept so long */
+    tg_usec ready_wait;     /* a new stream waits so long for its topics to be covered */
+    tg_usec topic_linger;   /* a topic without readers is kept so long */
+    uint64_t retain_events; /* of the log, per topic: rings promise no more */
+    tg_usec retain_for;
+    tg_usec token_grace;  /* a stream whose token has ended waits so long for a fresh one */
+    tg_usec max_age;      /* of a stream, less up to a tenth at random; 0: none */
     unsigned max_streams; /* of this worker */
 };
 
 struct tg_fanout_counts {
     tg_count streams, topics, deliveries, frames, sent, slices, pages, resets, slow_consumers,
-        heartbeats, cuts, opened, ended;
+        heartbeats, cuts, opened, ended, expired, aged;
     tg_count store_up; /* 1 or 0: this worker's handle */
 };
 

@@ -1,5 +1,5 @@
-/* fanout_int.h - what fanout.c (topics, delivery, heartbeats) and stream.c (cursors,
- * writing) share. Everything here belongs to the worker's loop. */
+/* fanout_int.h - what fanout.c (topics, delivery, heartbeats) and stream*.c (cursors,
+ * pages, writing) share. Everything here belongs to the worker's loop. */
 #ifndef TG_REALTIME_FANOUT_INT_H
 #define TG_REALTIME_FANOUT_INT_H
 
@@ -32,26 +32,64 @@ struct wtopic {
     tg_usec unread_since; /* 0: has readers */
 };
 
-/* Frames read from the store for one cursor. */
+enum { MAX_PAGE_KEY = 20 + 1 + TG_CURSOR_MAX + 1 };
+
+enum page_state {
+    PG_QUEUED,  /* waits for its turn to be read */
+    PG_READING, /* the store was asked */
+    PG_HERE,
+};
+
+/* A piece of a topic's log, read from the store. Whoever asks for the same one (topic, epoch,
+ * position) while it is known shares the read and the frames. What it says stays true as long as
+ * the log is the same: it holds all there was between `after` and `up_to`. */
 struct page {
-    uint32_t n;
-    uint32_t at;
+    enum page_state state;
+    enum tg_verdict verdict;
     bool has_more;
+    uint32_t n;
+    unsigned n_users;       /* cursors that wait for it or hold it */
+    struct tg_list node;    /* fanout->queue, ->answered or ->idle */
+    struct tg_list waiters; /* cursor->wait */
+    struct tg_fanout *fanout;
+    tg_id topic;
+    struct tg_epoch asked; /* the cursors' epoch */
+    struct tg_epoch epoch; /* the log's, when it is here */
+    struct tg_pos after;
     struct tg_pos up_to;
-    struct tg_frame *frames[];
+    tg_usec idle_since;
+    size_t bytes;
+    struct tg_frame **frames;
+    char key[MAX_PAGE_KEY]; /* in fanout->pages; empty: of one cursor alone */
+};
+
+enum cursor_state {
+    CUR_WAITING, /* for its topic */
+    CUR_READING, /* its first page: the verdict */
+    CUR_LIVE,
 };
 
 struct cursor {
     struct tg_list node; /* wtopic->cursors */
+    struct tg_list wait; /* page->waiters, until the page is here */
+    struct cursor *next; /* of the stream */
     struct wtopic *topic;
     struct tg_stream *stream;
-    struct tg_pos pos; /* everything at or below has been sent or skipped */
     struct page *page;
+    struct tg_pos pos; /* everything at or below has been sent or skipped */
+    uint32_t page_at;
+    enum cursor_state state;
     enum tg_verdict verdict;
-    bool is_fresh;   /* started while the topic was joining: its join's gap means `ready` */
-    bool is_stale;   /* pos belongs to stream->epoch, which is not the log's any more */
-    bool is_reading; /* a page read is under way or waits for its turn */
-    bool is_offline; /* the client was told so */
+    struct tg_epoch epoch; /* of pos */
+    bool is_resume;
+    bool is_earliest;
+    bool is_fresh;    /* started while the topic was joining: its join's gap means `ready` */
+    bool is_stale;    /* the log is another one than that of `epoch` */
+    bool is_offline;  /* the client was told so */
+    bool saw_ready;   /* what the topic was when its reader was last told */
+    bool is_asked;    /* tg_stream_add() has not been answered */
+    bool is_apart;    /* not in the stream's own memory */
+    bool is_detached; /* from its topic */
 };
 
 enum stream_state { ST_WAITING, ST_READING, ST_LIVE, ST_DEAD };
@@ -61,31 +99,42 @@ struct control {
     struct tg_frame *frame;
 };
 
+/* A topic that was asked for on a running stream. */
+struct adding {
+    struct adding *next;
+    struct cursor *cursor;
+    tg_id ref;
+    struct tg_timer timer; /* the wait for the topic, then for its page */
+};
+
 struct tg_stream {
     unsigned magic;
     enum stream_state state;
-    tg_id id;
     struct tg_fanout *fanout;
     const struct tg_sink_ops *ops;
     void *arg;
     struct tg_list bucket; /* heartbeat; fanout->dead when ended */
-    struct tg_list queue;  /* fanout->starting, then ->readers while it waits for a page read */
-    struct tg_timer timer; /* the wait for its topics, then the token's end */
+    struct tg_list turn;   /* fanout->turns, while it has more to write */
+    struct tg_timer timer; /* the wait for its topics, then token and age */
     int64_t exp_sec;
-    const char *why; /* it ended */
+    tg_usec age_ends;    /* 0: never */
+    uint64_t class_hash; /* whose it is */
+    struct cursor *cursors;
+    struct adding *addings;
+    struct control *controls;
     struct tg_frame *partial;
     uint32_t partial_at;
+    uint16_t n_cursors;
+    uint8_t n_controls;
+    uint8_t beats;
     bool partial_is_ready;
     bool is_blocked;
-    bool has_written; /* since the last heartbeat */
-    bool is_resume;
-    uint8_t beats;
-    uint16_t n_controls;
-    struct control *controls;
-    struct tg_epoch epoch; /* of the positions */
-    struct tg_pos start;
-    uint32_t n_cursors;
-    struct cursor cursors[];
+    bool is_held;        /* by its transport */
+    bool is_expired;     /* held for want of a token */
+    bool is_warned;      /* `expiring` was told */
+    bool has_written;    /* since the last heartbeat */
+    struct tg_pos at;    /* of all topics, what lies up to here has been written */
+    struct cursor own[]; /* those it was opened with */
 };
 
 struct tg_fanout {
@@ -99,21 +148,25 @@ struct tg_fanout {
     struct tg_pos horizon;
     struct tg_map topics; /* by key */
     struct tg_ids topic_ids;
-    struct tg_ids stream_ids;
     struct tg_ids ask_ids; /* listeners.c's, as the next */
     struct tg_list asks;
     struct tg_list dirty;
     struct tg_task walker;
+    struct tg_task drainer;
     struct tg_list buckets[N_BUCKETS];
     unsigned bucket; /* next to beat */
     unsigned fill;   /* next to put a stream in */
     struct tg_timer beat;
     struct tg_list dead;
     bool sweep_is_due;
-    struct tg_list starting;
-    struct tg_task starter;
-    struct tg_list readers; /* streams that wait for a page read */
+    struct tg_map pages;     /* by key */
+    struct tg_list queue;    /* pages that wait to be read */
+    struct tg_list answered; /* pages whose waiters are still to be told */
+    struct tg_list idle;     /* pages that nobody holds, kept for a moment; oldest first */
+    size_t idle_bytes;
     unsigned n_reads;
+    struct tg_list turns; /* streams that have more to write */
+    bool is_turns_first;  /* what the walker begins its slices with */
     uint64_t random;
     struct tg_fanout_counts counts;
 };
@@ -122,9 +175,15 @@ struct tg_fanout {
 enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, tg_str class_id,
                         struct wtopic **ret_topic);
 enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int64_t exp_sec);
+/* Whether the ring holds all that the log would give behind this position: a reader there needs
+ * no page, and nothing but a reset in the ring tells of a loss. */
+bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, struct tg_pos pos);
 void fanout_attach(struct wtopic *t, struct cursor *c);
 void fanout_detach(struct cursor *c);
 void fanout_sweep_soon(struct tg_fanout *f);
+/* The walker comes to this stream, or to what else waits for it. */
+void fanout_turn(struct tg_stream *s);
+void fanout_walk_soon(struct tg_fanout *f);
 uint64_t fanout_random(struct tg_fanout *f);
 
 /* listeners.c */
@@ -132,30 +191,50 @@ uint64_t fanout_random(struct tg_fanout *f);
 void listeners_stop(struct tg_fanout *f);
 
 /* stream.c */
-/* Something it waits for has changed. */
+/* The topic of `c` has news: frames, another state. */
+void stream_visit(struct cursor *c);
+/* The page that `c` waited for is here. */
+void stream_on_page(struct cursor *c);
 void stream_poke(struct tg_stream *s);
-/* fanout->starter: streams whose topics were ready when they came. */
-bool stream_start_some(struct tg_task *task);
+void stream_new_epoch(struct tg_stream *s);
+void stream_drop_cursor(struct cursor *c);
+/* The topic cannot work: ends its cursor, or the stream. */
+void stream_refuse(struct cursor *c, enum tg_rc rc, tg_str message);
+
+/* stream_life.c */
+/* `bye` when it was live, else refused with rc and message. TG_ECLOSED: nobody listens. */
 void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str message);
 void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame *position);
-void stream_new_epoch(struct tg_stream *s);
-/* The hub has said something about the topic of `c`: tells the client what changed. */
-void stream_on_news(struct cursor *c, bool was_ready);
+/* Starts the clock of token and age. */
+void stream_watch(struct tg_stream *s);
+void stream_say_status(struct cursor *c, const char *state);
+bool stream_is_caught_up(const struct tg_stream *s);
 void stream_free(struct tg_stream *s);
 
 /* stream_page.c */
-/* Reads, now or when there is room. */
-void stream_want_page(struct tg_stream *s, struct cursor *c);
+/* Sets c->page: at once, or c waits for it and stream_on_page() follows. */
+void stream_want_page(struct cursor *c);
+/* What a cursor of another log is given: a reset, and then the present. */
+void stream_lose_page(struct cursor *c);
+bool stream_waits(const struct cursor *c);
 void stream_drop_page(struct cursor *c);
-/* There is room for reads again. */
+/* Tells waiters of answered pages; false: one was told, and there may be more. */
+bool stream_hand_page(struct tg_fanout *f);
+/* There is room for reads again, or the store is back. */
 void stream_read_next(struct tg_fanout *f);
+/* Drops pages that nobody holds: those that are older than `age`. */
+void stream_drop_idle(struct tg_fanout *f, tg_usec age);
+void stream_forget_pages(struct tg_fanout *f);
 
 /* stream_write.c */
 void stream_flush(struct tg_stream *s);
-/* Only the rest of a cut frame and the controls: no events. */
+/* Only the rest of a cut frame and the controls: no events, and no end when the socket fails. */
 void stream_flush_controls(struct tg_stream *s);
-/* Puts a frame of this stream alone before what comes next. Takes the reference. */
+/* Puts a frame of this stream alone before what comes next; the newest is dropped when too many
+ * wait. Takes the reference. */
 void stream_tell(struct tg_stream *s, struct tg_frame *frame);
+/* For what must not be dropped: told once or twice in a stream's life. */
+void stream_tell_surely(struct tg_stream *s, struct tg_frame *frame);
 void stream_pop_control(struct tg_stream *s);
 
 #endif

@@ -41,9 +41,8 @@ static bool is_ahead(const struct tg_fanout *f, const struct wtopic *t)
 static bool is_held(const struct tg_fanout *f, const struct tg_stream_want *want,
                     const struct wtopic *t)
 {
-    return want->from == TG_FROM_CURSOR && strcmp(want->epoch.text, f->epoch.text) == 0 &&
-           tg_pos_cmp(want->pos, f->horizon) <= 0 && !is_ahead(f, t) &&
-           tg_ring_covers(&t->ring, want->pos);
+    return want->from == TG_FROM_CURSOR && !is_ahead(f, t) &&
+           fanout_ring_reaches(t, &want->epoch, want->pos);
 }
 
 /* Somebody reads it still, and may have the better token. */

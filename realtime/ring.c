@@ -27,6 +27,7 @@ void tg_ring_restart(struct tg_ring *r, struct tg_pos from)
         drop_oldest(r);
     }
     r->whole_from = from;
+    r->last_reset = (struct tg_pos){0};
 }
 
 void tg_ring_fini(struct tg_ring *r)
@@ -70,6 +71,9 @@ void tg_ring_push(struct tg_ring *r, struct tg_frame *f)
     r->slots[(r->first + r->n) & (r->cap - 1)] = f;
     r->n++;
     r->bytes += tg_frame_bytes(f);
+    if (tg_frame_kind(f) == TG_FRAME_RESET) {
+        r->last_reset = tg_frame_pos(f);
+    }
     while (r->n > r->max_frames || (r->bytes > r->max_bytes && r->n > 1)) {
         drop_oldest(r);
     }
@@ -102,4 +106,9 @@ uint32_t tg_ring_above(const struct tg_ring *r, struct tg_pos pos)
 bool tg_ring_covers(const struct tg_ring *r, struct tg_pos pos)
 {
     return tg_pos_cmp(pos, r->whole_from) >= 0;
+}
+
+bool tg_ring_has_reset(const struct tg_ring *r, struct tg_pos pos)
+{
+    return tg_pos_cmp(r->last_reset, pos) > 0;
 }

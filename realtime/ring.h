@@ -16,6 +16,7 @@ struct tg_ring {
     size_t bytes;
     size_t max_bytes;
     struct tg_pos whole_from;
+    struct tg_pos last_reset; /* the newest reset that was ever pushed; {0,0}: none */
 };
 
 void tg_ring_init(struct tg_ring *r, uint32_t max_frames, size_t max_bytes);
@@ -35,5 +36,8 @@ struct tg_frame *tg_ring_at(const struct tg_ring *r, uint32_t index);
 
 /* Whether nothing above `pos` is missing in the ring. */
 bool tg_ring_covers(const struct tg_ring *r, struct tg_pos pos);
+
+/* Whether a reset stands above `pos`, which the ring covers. */
+bool tg_ring_has_reset(const struct tg_ring *r, struct tg_pos pos);
 
 #endif

@@ -1,20 +1,115 @@
-/* stream.c - the life of a stream: waiting for its topics, the verdict, live, the end. */
+/* stream.c - how a stream begins: waiting for its topics, the verdict of each, and topics that
+ * are added while it runs.
+ *
+ * A cursor is judged once, before its first event: by the ring, when that reaches back to it,
+ * else by the page that the store answers. */
 #include "realtime/stream.h"
 
 #include <stdlib.h>
 
 #include "realtime/fanout_int.h"
-#include "util/json.h"
-#include "util/log.h"
 
-enum { STARTS_PER_STEP = 32 };
+/* ---- a cursor begins ---- */
+
+static bool is_ready(const struct wtopic *t)
+{
+    return t->is_known && t->state == TG_TOPIC_READY;
+}
+
+/* Whether the ring alone tells what was missed. */
+static bool judge_by_ring(struct cursor *c)
+{
+    if (c->is_earliest || !fanout_ring_reaches(c->topic, &c->epoch, c->pos)) {
+        return false;
+    }
+    c->verdict = tg_ring_has_reset(&c->topic->ring, c->pos) ? TG_RESET_GAP : TG_COMPLETE;
+    return true;
+}
+
+/* `now` is where one without a cursor begins. */
+static void begin_cursor(struct cursor *c, struct tg_pos now)
+{
+    c->saw_ready = c->topic->state == TG_TOPIC_READY;
+    if (!c->is_resume && !c->is_earliest) {
+        c->epoch = c->topic->fanout->epoch;
+        c->pos = now;
+        c->is_fresh = !c->saw_ready;
+        c->state = CUR_LIVE;
+        return;
+    }
+    if (c->is_earliest) {
+        c->epoch = c->topic->fanout->epoch;
+        c->pos = (struct tg_pos){0};
+    }
+    if (judge_by_ring(c)) {
+        c->state = CUR_LIVE;
+        return;
+    }
+    c->state = CUR_READING;
+    stream_want_page(c);
+}
+
+/* What was seen of another log is told as a reset first: until then its own cursor stands. */
+static bool is_lost(const struct cursor *c)
+{
+    return c->is_stale ||
+           (c->page != NULL && c->page->state == PG_HERE && c->page_at == 0 &&
+            (c->page->verdict == TG_RESET_EPOCH || c->page->verdict == TG_RESET_AHEAD));
+}
+
+static tg_str put_cursor(const struct cursor *c, char *out)
+{
+    return tg_str_make(out, tg_cursor_format(&c->epoch, c->pos, out));
+}
+
+/* `text` holds the cursor. */
+static struct tg_stream_topic describe(const struct cursor *c, char text[TG_CURSOR_MAX + 1])
+{
+    struct tg_stream_topic t = {.name = c->topic->name.name,
+                                .state = c->topic->state,
+                                .verdict = c->verdict,
+                                .is_resume = c->is_resume,
+                                .cursor = put_cursor(c, text)};
+
+    t.is_recovered = c->is_resume && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
+    if (c->verdict != TG_COMPLETE) {
+        t.reason = tg_str_of(tg_verdict_word(c->verdict));
+    } else if (c->is_resume && !t.is_recovered) {
+        t.reason = TG_STR("joining");
+    }
+    return t;
+}
+
+/* ---- where it stands ---- */
+
+size_t tg_stream_cursor(const struct tg_stream *s, char out[TG_CURSOR_MAX + 1])
+{
+    const struct tg_fanout *f = s->fanout;
+    const struct tg_epoch *epoch = s->cursors == NULL ? &f->epoch : &s->cursors->epoch;
+    struct tg_pos pos = s->at;
+
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (is_lost(c)) {
+            return put_cursor(c, out).n;
+        }
+    }
+    if (stream_is_caught_up(s) && tg_pos_cmp(f->horizon, pos) > 0) {
+        pos = f->horizon;
+    }
+    if (epoch->text[0] == '\0') {
+        out[0] = '\0';
+        return 0;
+    }
+    return tg_cursor_format(epoch, pos, out);
+}
 
 /* ---- the start ---- */
 
 static bool all_known(const struct tg_stream *s)
 {
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        if (!s->cursors[i].topic->is_known) {
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (!c->topic->is_known) {
             return false;
         }
     }
@@ -23,154 +118,98 @@ static bool all_known(const struct tg_stream *s)
 
 static bool all_ready(const struct tg_stream *s)
 {
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        const struct wtopic *t = s->cursors[i].topic;
-
-        if (!t->is_known || t->state != TG_TOPIC_READY) {
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (!is_ready(c->topic)) {
             return false;
         }
     }
     return true;
 }
 
-/* The log position that all topics have reached. */
-static void raise_horizon(struct tg_stream *s)
+static bool all_judged(const struct tg_stream *s)
 {
-    struct tg_fanout *f = s->fanout;
-
-    s->start = f->horizon;
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        const struct wtopic *t = s->cursors[i].topic;
-
-        if (t->state == TG_TOPIC_READY && tg_pos_cmp(t->ready_from, s->start) > 0) {
-            s->start = t->ready_from;
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (c->state != CUR_LIVE) {
+            return false;
         }
     }
+    return true;
 }
 
-static void on_token_end(struct tg_timer *timer)
+/* The log position that the topics have reached. */
+static struct tg_pos present(const struct tg_stream *s)
 {
-    struct tg_stream *s = TG_CONTAINER_OF(timer, struct tg_stream, timer);
+    struct tg_pos pos = s->fanout->horizon;
 
-    stream_end(s, "expired", TG_EEXPIRED, TG_STR(""));
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        const struct wtopic *t = c->topic;
+
+        if (t->state == TG_TOPIC_READY && tg_pos_cmp(t->ready_from, pos) > 0) {
+            pos = t->ready_from;
+        }
+    }
+    return pos;
 }
 
-static void watch_token(struct tg_stream *s)
+static struct tg_pos lowest(const struct tg_stream *s)
 {
-    int64_t now = (int64_t)(tg_clock_wall_us() / TG_SEC(1));
+    struct tg_pos pos = s->cursors == NULL ? s->fanout->horizon : s->cursors->pos;
 
-    tg_timer_init(&s->timer, on_token_end);
-    tg_loop_timer_start(s->fanout->loop, &s->timer,
-                        s->exp_sec > now ? TG_SEC(TG_MIN(s->exp_sec - now, INT32_MAX)) : 0);
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        pos = tg_pos_cmp(c->pos, pos) < 0 ? c->pos : pos;
+    }
+    return pos;
+}
+
+static bool any_lost(const struct tg_stream *s)
+{
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (is_lost(c)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void go_live(struct tg_stream *s)
 {
     struct tg_stream_topic topics[TG_STREAM_MAX_TOPICS];
+    char texts[TG_STREAM_MAX_TOPICS][TG_CURSOR_MAX + 1];
     char cursor[TG_CURSOR_MAX + 1];
-    struct tg_stream_start start = {.topics = topics,
-                                    .n_topics = s->n_cursors,
-                                    .is_resume = s->is_resume,
-                                    .is_recovered = s->is_resume};
+    struct tg_stream_start start = {.topics = topics, .n_topics = s->n_cursors};
+    bool misses = false;
+    size_t i = 0;
 
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        const struct cursor *c = &s->cursors[i];
-
-        topics[i] = (struct tg_stream_topic){.name = c->topic->name.name,
-                                             .state = c->topic->state,
-                                             .verdict = c->verdict,
-                                             .is_resume = s->is_resume};
-        topics[i].is_recovered =
-            s->is_resume && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
-        if (s->is_resume && !topics[i].is_recovered) {
-            topics[i].reason = c->verdict == TG_COMPLETE ? TG_STR("joining")
-                                                         : tg_str_of(tg_verdict_word(c->verdict));
-        }
-        if (c->verdict == TG_RESET_EPOCH) {
-            s->epoch = s->fanout->epoch;
-        }
-        start.is_recovered =
-            start.is_recovered && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next, i++) {
+        topics[i] = describe(c, texts[i]);
+        start.is_resume = start.is_resume || c->is_resume;
+        misses = misses || (c->is_resume && !topics[i].is_recovered);
     }
-    start.cursor = tg_str_make(cursor, tg_cursor_format(&s->epoch, s->start, cursor));
+    start.is_recovered = start.is_resume && !misses;
+    s->at = lowest(s);
+    /* Of another log: before everything of this one, whose first event is the reset. */
+    start.cursor = tg_str_make(
+        cursor, any_lost(s) ? tg_cursor_format(&s->fanout->epoch, (struct tg_pos){0}, cursor)
+                            : tg_stream_cursor(s, cursor));
     tg_loop_timer_stop(s->fanout->loop, &s->timer);
-    watch_token(s);
     s->state = ST_LIVE;
     tg_count_add(&s->fanout->counts.opened, 1);
+    stream_watch(s);
     s->ops->on_start(s, &start, s->arg);
-    if (s->state == ST_LIVE) {
-        stream_flush(s);
-    }
-}
-
-static bool all_read(struct tg_stream *s)
-{
-    bool done = true;
-
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        struct cursor *c = &s->cursors[i];
-
-        if (c->page == NULL) {
-            stream_want_page(s, c);
-            done = false;
-        }
-    }
-    return done;
+    stream_flush(s);
 }
 
 static void begin(struct tg_stream *s)
 {
-    const struct tg_fanout *f = s->fanout;
+    struct tg_pos now = present(s);
 
-    tg_list_remove(&s->queue); /* fanout->starting: it is free for page reads */
-    if (s->is_resume) {
-        s->state = ST_READING;
-        if (all_read(s)) {
-            go_live(s);
-        }
-        return;
+    s->state = ST_READING;
+    for (struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        begin_cursor(c, now);
     }
-    raise_horizon(s);
-    s->epoch = f->epoch;
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        s->cursors[i].pos = s->start;
-        s->cursors[i].is_fresh = s->cursors[i].topic->state == TG_TOPIC_JOINING;
+    if (all_judged(s)) {
+        go_live(s);
     }
-    go_live(s);
-}
-
-void stream_poke(struct tg_stream *s)
-{
-    switch (s->state) {
-    case ST_WAITING:
-        if (all_ready(s)) {
-            begin(s);
-        }
-        break;
-    case ST_READING:
-        if (all_read(s)) {
-            go_live(s);
-        }
-        break;
-    case ST_LIVE:
-        stream_flush(s);
-        break;
-    case ST_DEAD:
-        break;
-    }
-}
-
-bool stream_start_some(struct tg_task *task)
-{
-    struct tg_fanout *f = TG_CONTAINER_OF(task, struct tg_fanout, starter);
-
-    for (int n = 0; n < STARTS_PER_STEP && !tg_list_empty(&f->starting); n++) {
-        struct tg_stream *s = TG_CONTAINER_OF(f->starting.next, struct tg_stream, queue);
-
-        tg_list_remove(&s->queue);
-        stream_poke(s);
-    }
-    return !tg_list_empty(&f->starting);
 }
 
 static void on_waited(struct tg_timer *timer)
@@ -189,198 +228,267 @@ static void on_waited(struct tg_timer *timer)
     }
 }
 
-/* ---- the end ---- */
+/* ---- topics that come and go ---- */
 
-/* `bye` with where to resume and when. */
-static void say_bye(struct tg_stream *s, const char *why)
+static struct cursor *find_cursor(const struct tg_stream *s, tg_str name)
 {
-    struct tg_fanout *f = s->fanout;
-    uint64_t retry_ms = 1000;
+    struct cursor *c = s->cursors;
 
-    if (strcmp(why, "drain") == 0) {
-        retry_ms += fanout_random(f) % (f->opts.ready_wait / 1000 + 1);
+    while (c != NULL && !tg_str_eq(c->topic->name.name, name)) {
+        c = c->next;
     }
-    stream_tell(s, tg_frame_bye(tg_str_of(why), retry_ms));
-    stream_flush_controls(s);
+    return c;
 }
 
-void stream_end(struct tg_stream *s, const char *why, enum tg_rc rc, tg_str message)
+/* Takes the question of a cursor off its stream: what is asked has its answer. */
+static tg_id end_adding(struct cursor *c)
 {
-    struct tg_fanout *f = s->fanout;
-    enum stream_state was = s->state;
+    struct tg_stream *s = c->stream;
+    struct adding **at = &s->addings;
+    struct adding *a = NULL;
+    tg_id ref = 0;
 
-    if (was == ST_DEAD) {
+    while (*at != NULL && (*at)->cursor != c) {
+        at = &(*at)->next;
+    }
+    a = *at;
+    c->is_asked = false;
+    if (a != NULL) {
+        *at = a->next;
+        ref = a->ref;
+        tg_loop_timer_stop(s->fanout->loop, &a->timer);
+        free(a);
+    }
+    return ref;
+}
+
+void stream_drop_cursor(struct cursor *c)
+{
+    struct tg_stream *s = c->stream;
+    struct cursor **at = &s->cursors;
+
+    while (*at != c) {
+        at = &(*at)->next;
+    }
+    *at = c->next;
+    s->n_cursors--;
+    (void)end_adding(c);
+    stream_drop_page(c);
+    fanout_detach(c);
+    if (c->is_apart) {
+        free(c);
+    }
+}
+
+static void answer(struct cursor *c)
+{
+    struct tg_stream *s = c->stream;
+    char text[TG_CURSOR_MAX + 1];
+    const struct tg_stream_topic t = describe(c, text);
+
+    if (s->cursors->next == NULL || tg_pos_cmp(c->pos, s->at) < 0) {
+        s->at = c->pos;
+    }
+    s->ops->on_topic(s, &t, TG_OK, TG_STR(""), end_adding(c), s->arg);
+    if (s->state == ST_LIVE) {
+        stream_flush(s);
+    }
+}
+
+void stream_refuse(struct cursor *c, enum tg_rc rc, tg_str message)
+{
+    struct tg_stream *s = c->stream;
+    const struct tg_stream_topic t = {.name = c->topic->name.name, .state = TG_TOPIC_REFUSED};
+    tg_id ref = 0;
+
+    if (s->state != ST_LIVE || s->ops->on_topic == NULL) {
+        stream_end(s, "refused", rc, message);
         return;
     }
-    if (was == ST_LIVE && rc != TG_ECLOSED) {
-        say_bye(s, why);
-        if (s->state == ST_DEAD) {
-            return; /* the transport closed it from inside the write */
-        }
+    ref = end_adding(c);
+    stream_drop_cursor(c);
+    s->ops->on_topic(s, &t, rc, message, ref, s->arg);
+    if (s->state == ST_LIVE) {
+        fanout_turn(s); /* it may have held up the others */
     }
-    s->state = ST_DEAD;
-    s->why = why;
-    tg_list_remove(&s->bucket);
-    tg_list_append(&f->dead, &s->bucket);
-    fanout_sweep_soon(f);
-    tg_count_add(&f->counts.ended, 1);
-    if (was == ST_LIVE) {
-        s->ops->on_end(why, s->arg);
+}
+
+static void advance(struct cursor *c)
+{
+    if (c->state == CUR_WAITING && is_ready(c->topic)) {
+        begin_cursor(c, present(c->stream));
+    }
+    if (c->state == CUR_LIVE) {
+        answer(c);
+    }
+}
+
+static void on_adding_waited(struct tg_timer *timer)
+{
+    struct adding *a = TG_CONTAINER_OF(timer, struct adding, timer);
+    struct cursor *c = a->cursor;
+    struct tg_fanout *f = c->stream->fanout;
+
+    if (c->state == CUR_WAITING && c->topic->is_known) {
+        begin_cursor(c, present(c->stream));
+        tg_loop_timer_start(f->loop, timer, f->opts.ready_wait);
+        if (c->state == CUR_LIVE) {
+            answer(c);
+        }
     } else {
-        s->ops->on_refused(rc, message, s->arg);
+        stream_refuse(c, TG_ESTORE, TG_STR("the log cannot be reached"));
     }
-    s->ops = NULL;
 }
 
-void tg_stream_close(struct tg_stream *s)
+/* Those of its new topics that can have their answer now. */
+static void advance_asked(struct tg_stream *s)
 {
-    struct tg_fanout *f = NULL;
+    struct adding *a = s->addings;
 
-    TG_CHECK(s, TG_STREAM_MAGIC);
-    f = s->fanout;
-    if (s->state == ST_DEAD) {
-        return;
-    }
-    s->state = ST_DEAD;
-    s->why = "client";
-    s->ops = NULL;
-    tg_list_remove(&s->bucket);
-    tg_list_append(&f->dead, &s->bucket);
-    fanout_sweep_soon(f);
-    tg_count_add(&f->counts.ended, 1);
-}
+    while (a != NULL && s->state == ST_LIVE) {
+        struct cursor *c = a->cursor;
 
-void stream_free(struct tg_stream *s)
-{
-    struct tg_fanout *f = s->fanout;
-
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        stream_drop_page(&s->cursors[i]);
-        fanout_detach(&s->cursors[i]);
-    }
-    while (s->controls != NULL) {
-        stream_pop_control(s);
-    }
-    tg_frame_unref(s->partial);
-    tg_loop_timer_stop(f->loop, &s->timer);
-    tg_list_remove(&s->queue);
-    tg_ids_remove(&f->stream_ids, s->id);
-    tg_count_sub(&f->counts.streams, 1);
-    s->magic = 0;
-    free(s);
-}
-
-/* ---- now and then ---- */
-
-static bool is_caught_up(struct tg_stream *s)
-{
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        struct cursor *c = &s->cursors[i];
-        const struct tg_ring *ring = &c->topic->ring;
-
-        if (c->page != NULL || c->is_stale || c->is_reading || c->is_fresh ||
-            !tg_ring_covers(ring, c->pos) || tg_ring_above(ring, c->pos) < ring->n) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_off_ring(const struct tg_stream *s)
-{
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        if (!tg_ring_covers(&s->cursors[i].topic->ring, s->cursors[i].pos)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame *position)
-{
-    bool with_position = false;
-
-    if (s->state != ST_LIVE) {
-        return;
-    }
-    if (s->is_blocked) {
-        /* One that still takes bytes reads on in the store, however slowly. */
-        if (is_off_ring(s) && !s->has_written) {
-            tg_count_add(&s->fanout->counts.slow_consumers, 1);
-            stream_end(s, "slow_consumer", TG_EFULL, TG_STR(""));
-        }
-        s->has_written = false;
-        return;
-    }
-    s->beats = (uint8_t)((s->beats + 1) % 4);
-    with_position = s->beats == 0 && is_caught_up(s);
-    if (!with_position && s->has_written) {
-        s->has_written = false;
-        return;
-    }
-    if (with_position) {
-        for (uint32_t i = 0; i < s->n_cursors; i++) {
-            if (tg_pos_cmp(tg_frame_pos(position), s->cursors[i].pos) > 0) {
-                s->cursors[i].pos = tg_frame_pos(position);
+        if (c->state == CUR_LIVE || (c->state == CUR_WAITING && is_ready(c->topic))) {
+            advance(c);
+            a = s->addings; /* some have been answered; the transport may have changed the rest */
+            if (a != NULL && a->cursor == c) {
+                a = a->next; /* it reads */
             }
+        } else {
+            a = a->next;
         }
     }
-    tg_count_add(&s->fanout->counts.heartbeats, 1);
-    stream_tell(s, tg_frame_ref(with_position ? position : comment));
-    stream_flush(s);
-    s->has_written = false;
 }
 
-/* `status` without an id: it says nothing about positions. */
-static void say_status(struct cursor *c, const char *state)
+void stream_poke(struct tg_stream *s)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = (size_t)TG_TOPIC_MAX_BYTES * 8};
-
-    (void)tg_buf_str(&text, TG_STR("{\"topic\":"));
-    (void)tg_json_quote(&text, c->topic->name.name);
-    (void)tg_buf_printf(&text, ",\"state\":\"%s\"}", state);
-    stream_tell(c->stream, tg_frame_named(TG_STR("status"), tg_buf_view(&text)));
+    switch (s->state) {
+    case ST_WAITING:
+        if (all_ready(s)) {
+            begin(s);
+        }
+        break;
+    case ST_READING:
+        if (all_judged(s)) {
+            go_live(s);
+        }
+        break;
+    case ST_LIVE:
+        advance_asked(s);
+        stream_flush(s);
+        break;
+    case ST_DEAD:
+        break;
+    }
 }
 
-void stream_on_news(struct cursor *c, bool was_ready)
+/* ---- news ---- */
+
+static void take_news(struct cursor *c)
 {
     const struct wtopic *t = c->topic;
+    bool was_ready = c->saw_ready;
 
-    if (c->stream->state != ST_LIVE) {
-        return;
-    }
-    if (t->state == TG_TOPIC_JOINING && was_ready && !c->is_offline) {
+    c->saw_ready = t->state == TG_TOPIC_READY;
+    if (!c->saw_ready && was_ready && !c->is_offline) {
         c->is_offline = true;
-        say_status(c, "offline");
-    } else if (t->state == TG_TOPIC_READY && c->is_fresh &&
-               tg_pos_cmp(t->ready_from, c->pos) <= 0) {
+        stream_say_status(c, "offline");
+    } else if (c->saw_ready && c->is_fresh && tg_pos_cmp(t->ready_from, c->pos) <= 0) {
         /* Covered by somebody already: no gap of a join will come to say so. */
         c->is_fresh = false;
         c->is_offline = false;
-        say_status(c, "ready");
-    } else if (t->state == TG_TOPIC_READY && c->is_offline) {
+        stream_say_status(c, "ready");
+    } else if (c->saw_ready && c->is_offline) {
         c->is_offline = false;
         if (!c->is_fresh) {
-            say_status(c, "ready");
+            stream_say_status(c, "ready");
         }
+    }
+}
+
+void stream_visit(struct cursor *c)
+{
+    struct tg_stream *s = c->stream;
+
+    if (s->state != ST_LIVE) {
+        stream_poke(s);
+    } else if (c->is_asked) {
+        advance(c);
+    } else {
+        if (c->saw_ready != (c->topic->state == TG_TOPIC_READY)) {
+            take_news(c);
+        }
+        stream_flush(s);
+    }
+}
+
+void stream_on_page(struct cursor *c)
+{
+    if (c->stream->state == ST_LIVE && c->is_asked) {
+        advance(c);
+    } else {
+        stream_poke(c->stream);
+    }
+}
+
+/* One that has not begun is judged anew: all that it asks for is of another log. */
+static void lose_before_begin(struct cursor *c)
+{
+    const struct tg_fanout *f = c->stream->fanout;
+
+    if (c->is_resume || c->is_earliest) {
+        c->state = CUR_READING;
+        stream_lose_page(c);
+    } else {
+        c->epoch = f->epoch;
+        c->pos = f->horizon;
     }
 }
 
 void stream_new_epoch(struct tg_stream *s)
 {
-    if (s->state != ST_LIVE && s->state != ST_READING) {
-        return; /* its first pages are judged with the epoch of its cursor */
-    }
-    if (strcmp(s->epoch.text, s->fanout->epoch.text) == 0) {
-        return; /* it came with a cursor of this log, before the hub had heard of it */
-    }
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        s->cursors[i].is_stale = true;
-        stream_drop_page(&s->cursors[i]);
+    for (struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (c->state == CUR_WAITING || strcmp(c->epoch.text, s->fanout->epoch.text) == 0) {
+            continue; /* judged later; or it knew this log before the hub had heard of it */
+        }
+        stream_drop_page(c);
+        if (s->state == ST_READING || c->is_asked) {
+            lose_before_begin(c);
+        } else {
+            c->is_stale = true;
+        }
     }
 }
 
 /* ---- opening ---- */
+
+static void init_cursor(struct tg_stream *s, struct cursor *c, const struct tg_stream_want *w,
+                        tg_str class_id)
+{
+    struct wtopic *t = NULL;
+    struct cursor **end = &s->cursors;
+
+    c->stream = s;
+    c->is_resume = w->from == TG_FROM_CURSOR;
+    c->is_earliest = w->from == TG_FROM_EARLIEST;
+    if (c->is_resume) {
+        c->epoch = w->epoch;
+        c->pos = w->pos;
+    }
+    tg_list_init(&c->wait);
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = c;
+    s->n_cursors++;
+    (void)!fanout_topic(s->fanout, w->name, class_id, &t);
+    fanout_attach(t, c);
+}
+
+static enum tg_rc subscribe(const struct cursor *c, const struct tg_stream_user *u)
+{
+    return fanout_subscribe(c->topic, u->user_id, u->token, u->exp_sec);
+}
 
 enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts,
                           struct tg_stream **ret_stream)
@@ -389,41 +497,32 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     enum tg_rc rc = TG_OK;
 
     TG_ON_LOOP(f->loop);
-    TG_ASSERT(opts->n_wants > 0 && opts->n_wants <= TG_STREAM_MAX_TOPICS);
+    TG_ASSERT(opts->n_wants <= TG_STREAM_MAX_TOPICS);
     if (f->is_draining) {
         return TG_EDRAINING;
     }
     if (tg_count_get(&f->counts.streams) >= f->opts.max_streams) {
         return TG_EBUSY;
     }
-    s = tg_calloc(1, sizeof(*s) + opts->n_wants * sizeof(s->cursors[0]));
+    s = tg_calloc(1, sizeof(*s) + opts->n_wants * sizeof(s->own[0]));
     s->magic = TG_STREAM_MAGIC;
     s->fanout = f;
     s->ops = opts->ops;
     s->arg = opts->arg;
+    s->is_held = opts->is_held;
     s->exp_sec = opts->user.exp_sec;
-    s->is_resume = opts->wants[0].from == TG_FROM_CURSOR;
-    s->epoch = opts->wants[0].epoch;
-    s->start = opts->wants[0].pos;
-    s->n_cursors = (uint32_t)opts->n_wants;
-    s->id = tg_ids_add(&f->stream_ids, s);
-    tg_list_init(&s->queue);
+    s->class_hash = tg_hash(opts->user.class_id);
+    tg_list_init(&s->turn);
     tg_list_init(&s->bucket);
     tg_timer_init(&s->timer, on_waited);
     tg_list_append(&f->buckets[f->fill], &s->bucket);
     f->fill = (f->fill + 1) % N_BUCKETS;
     tg_count_add(&f->counts.streams, 1);
     for (size_t i = 0; i < opts->n_wants; i++) {
-        struct wtopic *t = NULL;
-
-        s->cursors[i].stream = s;
-        s->cursors[i].pos = opts->wants[0].pos;
-        (void)!fanout_topic(f, opts->wants[i].name, opts->user.class_id, &t);
-        fanout_attach(t, &s->cursors[i]);
+        init_cursor(s, &s->own[i], &opts->wants[i], opts->user.class_id);
     }
     for (size_t i = 0; i < opts->n_wants && rc == TG_OK; i++) {
-        rc = fanout_subscribe(s->cursors[i].topic, opts->user.user_id, opts->user.token,
-                              opts->user.exp_sec);
+        rc = subscribe(&s->own[i], &opts->user);
     }
     if (rc != TG_OK) {
         tg_stream_close(s);
@@ -431,10 +530,90 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     }
     tg_loop_timer_start(f->loop, &s->timer, f->opts.ready_wait);
     if (all_ready(s)) {
-        /* Told from the next turn, never from inside. */
-        tg_list_append(&f->starting, &s->queue);
-        tg_loop_task_start(f->loop, &f->starter);
+        fanout_turn(s); /* told from the next turn, never from inside */
     }
     *ret_stream = s;
+    return TG_OK;
+}
+
+enum tg_rc tg_stream_add(struct tg_stream *s, const struct tg_stream_user *u,
+                         const struct tg_stream_want *w, tg_id ref)
+{
+    struct tg_fanout *f = s->fanout;
+    struct adding *a = NULL;
+    struct cursor *c = NULL;
+    enum tg_rc rc = TG_OK;
+
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    TG_ASSERT(s->ops->on_topic != NULL && ref != 0);
+    if (s->state != ST_LIVE) {
+        return TG_ECLOSED;
+    }
+    if (tg_hash(u->class_id) != s->class_hash) {
+        return TG_EFORBIDDEN;
+    }
+    if (find_cursor(s, w->name->name) != NULL) {
+        return TG_ECONFLICT;
+    }
+    if (s->n_cursors == TG_STREAM_MAX_TOPICS) {
+        return TG_ELIMIT;
+    }
+    c = TG_NEW(struct cursor);
+    c->is_apart = true;
+    init_cursor(s, c, w, u->class_id);
+    rc = subscribe(c, u);
+    if (rc != TG_OK) {
+        stream_drop_cursor(c);
+        return rc;
+    }
+    a = TG_NEW(struct adding);
+    a->cursor = c;
+    a->ref = ref;
+    a->next = s->addings;
+    s->addings = a;
+    c->is_asked = true;
+    tg_timer_init(&a->timer, on_adding_waited);
+    tg_loop_timer_start(f->loop, &a->timer, f->opts.ready_wait);
+    fanout_turn(s);
+    return TG_OK;
+}
+
+enum tg_rc tg_stream_remove(struct tg_stream *s, tg_str name)
+{
+    struct cursor *c = NULL;
+
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    c = s->state == ST_LIVE ? find_cursor(s, name) : NULL;
+    if (c == NULL) {
+        return TG_ENOTFOUND;
+    }
+    stream_drop_cursor(c);
+    fanout_turn(s); /* it may have held up the others */
+    return TG_OK;
+}
+
+enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    if (s->state == ST_DEAD) {
+        return TG_ECLOSED;
+    }
+    if (tg_hash(u->class_id) != s->class_hash) {
+        stream_end(s, "token", TG_EFORBIDDEN, TG_STR("the token is somebody else's"));
+        return TG_EFORBIDDEN;
+    }
+    if (u->exp_sec <= s->exp_sec) {
+        return TG_OK; /* no fresher than what it has */
+    }
+    s->exp_sec = u->exp_sec;
+    for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        (void)!subscribe(c, u); /* full: the next token or stream of this class offers it again */
+    }
+    if (s->state == ST_LIVE) {
+        s->is_warned = false;
+        s->is_expired = false;
+        stream_watch(s);
+        fanout_turn(s);
+    }
     return TG_OK;
 }

@@ -123,7 +123,7 @@ bool tg_stream_tell(struct tg_stream *s, struct tg_frame *f);
 void tg_stream_hold(struct tg_stream *s);
 void tg_stream_release(struct tg_stream *s);
 /* Ends it with `bye`: `why` (one word, [borrowed] for ever) and when to come back (0: a second),
- * then on_end; one that has not started is refused with TG_ECLOSED. */
+ * then on_end; one that has not started is refused with TG_EFORBIDDEN. */
 void tg_stream_end(struct tg_stream *s, const char *why, tg_usec retry);
 
 /* A resume here misses nothing: of all topics, what lies up to here has been written. Returns its

@@ -1,175 +1,355 @@
 /* stream_page.c - pages of the store for cursors that lie below their ring, and the verdict on
- * what a page cannot give any more. */
+ * what a page cannot give any more.
+ *
+ *   QUEUED --room for a read--> READING --answer--> HERE --nobody holds it--> idle --> gone
+ *      ^------- the store went -------'                '<---- asked again ------'
+ *
+ * A thousand readers that come back to one position cost one read and one set of frames. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "realtime/fanout_int.h"
 
-/* ---- pages ---- */
+/* What nobody holds any more, kept for who comes a moment later. */
+enum { MAX_IDLE_BYTES = 8 * 1024 * 1024 };
 
-void stream_drop_page(struct cursor *c)
+/* ---- life ---- */
+
+/* It will not be found any more. */
+static void forget(struct page *p)
 {
-    if (c->page != NULL) {
-        for (uint32_t i = c->page->at; i < c->page->n; i++) {
-            tg_frame_unref(c->page->frames[i]);
-        }
-        free(c->page);
-        c->page = NULL;
+    if (p->key[0] != '\0') {
+        (void)tg_map_remove(&p->fanout->pages, tg_str_of(p->key));
+        p->key[0] = '\0';
     }
 }
 
-struct read {
-    struct tg_fanout *fanout;
-    tg_id stream;
-    uint32_t cursor;
-    struct tg_pos up_to;
-};
-
-/* A reset, where the verdict asks for one, comes first. A gap's stands at the gap's own position,
- * in its place among the events of other topics: whoever resumes below it meets it again. The
- * others stand at the cursor that was judged: their reason would not be found again from
- * further on, so the position must not move before they are told. */
-static struct page *make_page(const struct cursor *c, const struct tg_page *from,
-                              const struct tg_epoch *epoch, struct tg_pos up_to)
+static void free_page(struct page *p)
 {
-    size_t n = from->n + (from->verdict != TG_COMPLETE);
-    struct page *p = tg_calloc(1, sizeof(*p) + n * sizeof(struct tg_frame *));
+    forget(p);
+    for (uint32_t i = 0; i < p->n; i++) {
+        tg_frame_unref(p->frames[i]);
+    }
+    tg_list_remove(&p->node);
+    free(p->frames);
+    free(p);
+}
 
-    if (from->verdict != TG_COMPLETE) {
-        p->frames[p->n++] =
-            tg_frame_reset(epoch, from->verdict == TG_RESET_GAP ? from->resume : c->pos,
-                           c->topic->name.name, tg_str_of(tg_verdict_word(from->verdict)));
+static void free_idle(struct page *p)
+{
+    p->fanout->idle_bytes -= p->bytes;
+    free_page(p);
+}
+
+void stream_drop_idle(struct tg_fanout *f, tg_usec age)
+{
+    tg_usec now = tg_loop_now(f->loop);
+
+    while (!tg_list_empty(&f->idle)) {
+        struct page *p = TG_CONTAINER_OF(f->idle.next, struct page, node);
+
+        if (now - p->idle_since < age && f->idle_bytes <= MAX_IDLE_BYTES) {
+            return;
+        }
+        free_idle(p);
     }
-    for (size_t i = 0; i < from->n; i++) {
-        p->frames[p->n++] = tg_frame_create(TG_FRAME_EVENT, epoch, from->entries[i].pos, TG_STR(""),
-                                            from->entries[i].payload);
+}
+
+/* One that led nowhere, because the horizon stood where it began, is no use now. */
+static bool is_spent(const struct page *p)
+{
+    return p->state == PG_HERE && p->n == 0 && !p->has_more && tg_pos_cmp(p->up_to, p->after) <= 0;
+}
+
+/* Nobody holds it: one that is here is kept for a moment, one that is being read is met again by
+ * its answer. */
+static void leave_page(struct page *p)
+{
+    struct tg_fanout *f = p->fanout;
+
+    if (p->state == PG_READING) {
+        return;
     }
-    p->has_more = from->has_more;
-    p->up_to = up_to;
+    tg_list_remove(&p->node);
+    if (p->state == PG_QUEUED || p->key[0] == '\0' || is_spent(p)) {
+        free_page(p);
+        return;
+    }
+    p->idle_since = tg_loop_now(f->loop);
+    tg_list_append(&f->idle, &p->node);
+    f->idle_bytes += p->bytes;
+    stream_drop_idle(f, UINT64_MAX);
+}
+
+/* Another log: what the pages say was of the one before. */
+void stream_forget_pages(struct tg_fanout *f)
+{
+    size_t at = 0;
+    tg_str key = TG_STR_NONE;
+    void *value = NULL;
+
+    while (!tg_list_empty(&f->idle)) {
+        free_idle(TG_CONTAINER_OF(f->idle.next, struct page, node));
+    }
+    while (tg_map_next(&f->pages, &at, &key, &value)) {
+        struct page *p = value;
+
+        if (p->state != PG_QUEUED) {
+            forget(p);
+        }
+    }
+}
+
+static struct page *new_page(struct tg_fanout *f, const struct cursor *c)
+{
+    struct page *p = TG_NEW(struct page);
+
+    p->fanout = f;
+    p->topic = c->topic->id;
+    p->asked = c->epoch;
+    p->after = c->pos;
+    tg_list_init(&p->node);
+    tg_list_init(&p->waiters);
     return p;
 }
 
-static bool any_stale(const struct tg_stream *s)
+bool stream_waits(const struct cursor *c)
 {
-    for (uint32_t i = 0; i < s->n_cursors; i++) {
-        if (s->cursors[i].is_stale) {
-            return true;
-        }
-    }
-    return false;
+    return c->page != NULL && c->page->state != PG_HERE;
 }
 
-static void take_page(struct tg_stream *s, struct cursor *c, const struct tg_page *from,
-                      struct tg_pos up_to)
+void stream_drop_page(struct cursor *c)
+{
+    struct page *p = c->page;
+
+    if (p == NULL) {
+        return;
+    }
+    c->page = NULL;
+    tg_list_remove(&c->wait);
+    p->n_users--;
+    if (p->n_users == 0) {
+        leave_page(p);
+    }
+}
+
+/* ---- what an answer says ---- */
+
+static void add_frame(struct page *p, struct tg_frame *f)
+{
+    p->frames[p->n++] = f;
+    p->bytes += tg_frame_bytes(f);
+}
+
+/* A reset, where the verdict asks for one, comes first. A gap's stands at the gap's own position,
+ * in its place among the events of other topics: whoever resumes below it meets it again. After
+ * EXPIRED it stands at the cursor that was judged: its reason would not be found again from
+ * further on, so the position must not move before it is told. Of another log, and of what this
+ * one has not come to yet, nothing has been seen: before everything. */
+static void fill(struct page *p, const struct tg_page *from, tg_str topic)
+{
+    size_t n = from->n + (from->verdict != TG_COMPLETE);
+    struct tg_pos at = p->after;
+
+    p->verdict = from->verdict;
+    p->has_more = from->has_more;
+    p->epoch = from->verdict == TG_RESET_EPOCH ? p->fanout->epoch : p->asked;
+    p->frames = n == 0 ? NULL : tg_calloc(n, sizeof(struct tg_frame *));
+    if (from->verdict != TG_COMPLETE) {
+        if (from->verdict == TG_RESET_GAP) {
+            at = from->resume;
+        } else if (from->verdict != TG_RESET_EXPIRED) {
+            at = (struct tg_pos){0};
+        }
+        add_frame(p,
+                  tg_frame_reset(&p->epoch, at, topic, tg_str_of(tg_verdict_word(from->verdict))));
+    }
+    for (size_t i = 0; i < from->n; i++) {
+        add_frame(p, tg_frame_create(TG_FRAME_EVENT, &p->epoch, from->entries[i].pos, TG_STR(""),
+                                     from->entries[i].payload));
+    }
+    p->state = PG_HERE;
+}
+
+/* Judges a cursor that has not begun, and puts it at the page's beginning. */
+static void take_page(struct cursor *c)
+{
+    const struct page *p = c->page;
+
+    c->page_at = 0;
+    if (c->state != CUR_READING) {
+        return;
+    }
+    c->state = CUR_LIVE;
+    c->verdict = p->verdict;
+    if (c->is_earliest && p->verdict == TG_RESET_EXPIRED) {
+        c->verdict = TG_COMPLETE;
+        c->page_at = 1; /* what retention took was not asked for: no reset */
+    }
+}
+
+void stream_lose_page(struct cursor *c)
 {
     static const struct tg_page lost = {.verdict = TG_RESET_EPOCH};
-    const struct tg_fanout *f = s->fanout;
+    struct tg_fanout *f = c->topic->fanout;
+    struct page *p = NULL;
 
-    if (c->is_stale) {
-        /* Maybe asked and answered before the log was replaced: neither its entries nor its
-         * end are of the new one. */
-        from = &lost;
-        up_to = f->horizon;
-        c->is_stale = false;
+    stream_drop_page(c);
+    p = new_page(f, c);
+    p->up_to = f->horizon;
+    fill(p, &lost, c->topic->name.name);
+    p->n_users = 1;
+    c->page = p;
+    take_page(c);
+}
+
+/* ---- the answer ---- */
+
+static void requeue(struct page *p)
+{
+    p->state = PG_QUEUED;
+    tg_list_append(&p->fanout->queue, &p->node);
+}
+
+static void fail_waiters(struct page *p)
+{
+    /* Each that leaves takes itself off; the last one frees the page. */
+    p->n_users++;
+    while (!tg_list_empty(&p->waiters)) {
+        struct cursor *c = TG_CONTAINER_OF(p->waiters.next, struct cursor, wait);
+
+        tg_list_remove(&c->wait);
+        stream_end(c->stream, "store", TG_ESTORE, TG_STR(""));
     }
-    if (s->state == ST_READING) {
-        c->verdict = from->verdict;
+    p->n_users--;
+    tg_list_remove(&p->node);
+    forget(p);
+    p->state = PG_HERE; /* empty, and of nobody new */
+    if (p->n_users == 0) {
+        leave_page(p);
     }
-    if (from->verdict == TG_RESET_EPOCH || from->verdict == TG_RESET_AHEAD) {
-        /* Nothing of this log has been seen. */
-        c->pos = (struct tg_pos){0};
-        if (s->state == ST_READING) {
-            s->start = c->pos; /* the epoch stays: the other topics are still to be judged by it */
-        } else if (!any_stale(s)) {
-            s->epoch = f->epoch;
-        }
-    }
-    c->page = make_page(c, from, &f->epoch, up_to);
 }
 
 static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
 {
-    struct read *r = arg;
-    struct tg_fanout *f = r->fanout;
-    struct tg_stream *s = tg_ids_find(&f->stream_ids, r->stream);
-    uint32_t index = r->cursor;
-    struct tg_pos up_to = r->up_to;
+    struct page *p = arg;
+    struct tg_fanout *f = p->fanout;
+    const struct wtopic *t = tg_ids_find(&f->topic_ids, p->topic);
 
-    free(r);
     f->n_reads--;
-    if (s != NULL && (s->state == ST_READING || s->state == ST_LIVE)) {
-        struct cursor *c = &s->cursors[index];
-
-        c->is_reading = false;
-        if (rc == TG_ESTORE) {
-            /* The connection went, perhaps because the log was replaced: asked again once it is
-             * back. Who has not begun yet waits no longer than for its topics. */
-            stream_want_page(s, c);
-        } else if (rc != TG_OK) {
-            stream_end(s, "store", TG_ESTORE, TG_STR(""));
+    if (rc == TG_ESTORE) {
+        /* The connection went, perhaps because the log was replaced: asked again once it is
+         * back. Who has not begun yet waits no longer than for its topics. */
+        requeue(p);
+        if (p->n_users == 0) {
+            leave_page(p);
+        }
+    } else if (rc != TG_OK || t == NULL) {
+        fail_waiters(p);
+    } else {
+        tg_count_add(&f->counts.pages, 1);
+        fill(p, page, t->name.name);
+        if (p->n_users == 0) {
+            leave_page(p);
         } else {
-            tg_count_add(&f->counts.pages, 1);
-            take_page(s, c, page, up_to);
-            stream_poke(s);
+            tg_list_append(&f->answered, &p->node);
+            fanout_walk_soon(f);
         }
     }
     stream_read_next(f);
 }
 
-static bool start_read(struct tg_stream *s, uint32_t index)
+bool stream_hand_page(struct tg_fanout *f)
 {
-    struct tg_fanout *f = s->fanout;
-    struct cursor *c = &s->cursors[index];
-    struct read *r = NULL;
-    const struct tg_page_request req = {
-        .topic = tg_str_of(c->topic->key),
-        /* A strict topic is its own feed, a published one has none. */
-        .feed = c->topic->name.kind == TG_TOPIC_STRICT ? tg_str_of(c->topic->key) : TG_STR(""),
-        .epoch = s->epoch,
-        .after = c->pos,
-        .up_to = f->horizon,
-        .max_entries = f->opts.page_entries,
-    };
+    while (!tg_list_empty(&f->answered)) {
+        struct page *p = TG_CONTAINER_OF(f->answered.next, struct page, node);
+        struct cursor *c = NULL;
 
-    if (f->store == NULL || !f->store_up || f->n_reads >= f->opts.max_pages) {
+        if (tg_list_empty(&p->waiters)) {
+            tg_list_remove(&p->node);
+            continue;
+        }
+        c = TG_CONTAINER_OF(p->waiters.next, struct cursor, wait);
+        tg_list_remove(&c->wait);
+        take_page(c);
+        stream_on_page(c);
         return false;
     }
-    r = TG_NEW(struct read);
-    r->fanout = f;
-    r->stream = s->id;
-    r->cursor = index;
-    r->up_to = f->horizon;
-    if (tg_store_page(f->store, &req, on_page, r) != TG_OK) {
-        free(r);
+    return true;
+}
+
+/* ---- asking ---- */
+
+static bool start_read(struct page *p)
+{
+    struct tg_fanout *f = p->fanout;
+    const struct wtopic *t = tg_ids_find(&f->topic_ids, p->topic);
+    struct tg_page_request req = {.epoch = p->asked,
+                                  .after = p->after,
+                                  .up_to = f->horizon,
+                                  .max_entries = f->opts.page_entries};
+
+    if (t == NULL) {
+        fail_waiters(p); /* its readers have just left, and the topic with them */
+        return true;
+    }
+    req.topic = tg_str_of(t->key);
+    /* A strict topic is its own feed, a published one has none. */
+    req.feed = t->name.kind == TG_TOPIC_STRICT ? tg_str_of(t->key) : TG_STR("");
+    p->up_to = f->horizon;
+    if (tg_store_page(f->store, &req, on_page, p) != TG_OK) {
         return false;
     }
+    tg_list_remove(&p->node);
+    p->state = PG_READING;
     f->n_reads++;
     return true;
 }
 
-/* Reads, now or when there is room. */
-void stream_want_page(struct tg_stream *s, struct cursor *c)
+void stream_read_next(struct tg_fanout *f)
 {
-    if (c->is_reading) {
-        return;
-    }
-    c->is_reading = start_read(s, (uint32_t)(c - s->cursors));
-    if (!c->is_reading && tg_list_empty(&s->queue)) {
-        tg_list_append(&s->fanout->readers, &s->queue);
+    while (f->store_up && f->n_reads < f->opts.max_pages && !tg_list_empty(&f->queue)) {
+        if (!start_read(TG_CONTAINER_OF(f->queue.next, struct page, node))) {
+            return; /* the heartbeat tries again */
+        }
     }
 }
 
-void stream_read_next(struct tg_fanout *f)
+static struct page *find_page(struct cursor *c)
 {
-    size_t n = 0;
+    struct tg_fanout *f = c->topic->fanout;
+    char cursor[TG_CURSOR_MAX + 1];
+    char key[MAX_PAGE_KEY];
+    struct page *p = NULL;
 
-    /* Each waiting stream once a call: who gets no room goes back to the end. */
-    for (struct tg_list *l = f->readers.next; l != &f->readers; l = l->next) {
-        n++;
+    (void)tg_cursor_format(&c->epoch, c->pos, cursor);
+    (void)snprintf(key, sizeof(key), "%llu|%s", (unsigned long long)c->topic->id, cursor);
+    p = tg_map_find(&f->pages, tg_str_of(key));
+    if (p != NULL && is_spent(p)) {
+        forget(p);
+        p = NULL;
     }
-    while (n-- > 0 && f->n_reads < f->opts.max_pages && f->store_up) {
-        struct tg_stream *s = TG_CONTAINER_OF(f->readers.next, struct tg_stream, queue);
+    if (p == NULL) {
+        p = new_page(f, c);
+        memcpy(p->key, key, sizeof(key));
+        (void)tg_map_put(&f->pages, tg_str_of(key), p);
+        requeue(p);
+    } else if (p->n_users == 0 && p->state == PG_HERE) {
+        tg_list_remove(&p->node);
+        f->idle_bytes -= p->bytes;
+    }
+    return p;
+}
 
-        tg_list_remove(&s->queue);
-        stream_poke(s);
+void stream_want_page(struct cursor *c)
+{
+    TG_ASSERT(c->page == NULL);
+    c->page = find_page(c);
+    c->page->n_users++;
+    if (c->page->state == PG_HERE) {
+        take_page(c);
+        return;
     }
+    tg_list_append(&c->page->waiters, &c->wait);
+    stream_read_next(c->topic->fanout);
 }

@@ -9,10 +9,12 @@
 #include "realtime/fanout_int.h"
 
 enum {
+    MAX_CONTROLS = 16,     /* that wait for a socket */
+    MAX_SURE_CONTROLS = 4, /* beside them: what a stream must be told (expiring, bye) */
+    MAX_PAGES_A_LOOK = 3,
     MAX_IOV = 64,
     MAX_WRITE_BYTES = 256 * 1024,
     MAX_WRITES = 4, /* of one flush: others want their turn */
-    MAX_CONTROLS = 16,
 };
 
 /* ---- what comes next ---- */
@@ -20,15 +22,47 @@ enum {
 /* NEXT_LATER: known once what is spoken for has been written. */
 enum next { NEXT_FRAME, NEXT_NOTHING, NEXT_UNKNOWN, NEXT_LATER };
 
-/* The next frame of one cursor, `skip` frames of it being spoken for already. */
-static enum next peek(struct tg_stream *s, struct cursor *c, uint32_t skip,
-                      struct tg_frame **ret_frame)
+/* The page is written to its end. */
+static void pass_page(struct cursor *c)
 {
-    struct tg_ring *ring = &c->topic->ring;
+    if (!c->page->has_more && tg_pos_cmp(c->page->up_to, c->pos) > 0) {
+        c->pos = c->page->up_to;
+    }
+    stream_drop_page(c);
+}
+
+/* Whether the cursor has a page that is here: one that is known already comes at once. */
+static bool get_page(struct cursor *c)
+{
+    if (c->page == NULL) {
+        if (c->is_stale) {
+            stream_lose_page(c);
+        } else {
+            stream_want_page(c);
+        }
+    }
+    return !stream_waits(c);
+}
+
+static bool is_off_ring(const struct cursor *c)
+{
+    return c->is_stale || !tg_ring_covers(&c->topic->ring, c->pos);
+}
+
+/* The next frame of one cursor, `skip` frames of it being spoken for already. */
+static enum next peek(struct cursor *c, uint32_t skip, struct tg_frame **ret_frame)
+{
+    const struct tg_ring *ring = &c->topic->ring;
     uint32_t at = 0;
 
-    if (c->page != NULL) {
-        at = c->page->at + skip;
+    if (c->state != CUR_LIVE) {
+        return NEXT_NOTHING; /* not begun: the others need not wait for it */
+    }
+    for (int n_pages = 0; c->page != NULL || is_off_ring(c); n_pages++) {
+        if (n_pages == MAX_PAGES_A_LOOK || !get_page(c)) {
+            return NEXT_UNKNOWN;
+        }
+        at = c->page_at + skip;
         if (at < c->page->n) {
             *ret_frame = c->page->frames[at];
             return NEXT_FRAME;
@@ -36,16 +70,7 @@ static enum next peek(struct tg_stream *s, struct cursor *c, uint32_t skip,
         if (skip > 0) {
             return NEXT_LATER;
         }
-        if (!c->page->has_more) {
-            if (tg_pos_cmp(c->page->up_to, c->pos) > 0) {
-                c->pos = c->page->up_to;
-            }
-        }
-        stream_drop_page(c);
-    }
-    if (c->is_stale || !tg_ring_covers(ring, c->pos)) {
-        stream_want_page(s, c);
-        return NEXT_UNKNOWN;
+        pass_page(c);
     }
     at = tg_ring_above(ring, c->pos) + skip;
     if (at < ring->n) {
@@ -97,19 +122,18 @@ static void put_frame(const struct tg_stream *s, struct batch *b, struct cursor 
 {
     struct pending_frame *p = &b->frames[b->n_frames++];
 
-    TG_ASSERT(s->ops != NULL);
     *p = (struct pending_frame){f, c, reads_as_ready(c, f, skip)};
     put_bytes(b, s->ops->bytes(f, p->is_ready));
 }
 
 /* One topic: what is pending, in a row. */
-static void gather_one(struct tg_stream *s, struct batch *b)
+static void gather_one(const struct tg_stream *s, struct batch *b)
 {
-    struct cursor *c = &s->cursors[0];
+    struct cursor *c = s->cursors;
 
     for (uint32_t skip = 0; !is_full(b); skip++) {
         struct tg_frame *f = NULL;
-        enum next next = peek(s, c, skip, &f);
+        enum next next = peek(c, skip, &f);
 
         if (next != NEXT_FRAME) {
             b->has_later = next == NEXT_LATER;
@@ -120,17 +144,19 @@ static void gather_one(struct tg_stream *s, struct batch *b)
 }
 
 /* Several topics: always the smallest id, as long as every topic knows its next. */
-static void gather_merged(struct tg_stream *s, struct batch *b)
+static void gather_merged(const struct tg_stream *s, struct batch *b)
 {
     uint32_t skip[TG_STREAM_MAX_TOPICS] = {0};
 
     while (!is_full(b)) {
         struct tg_frame *best = NULL;
-        uint32_t from = 0;
+        struct cursor *from = NULL;
+        unsigned best_i = 0;
+        unsigned i = 0;
 
-        for (uint32_t i = 0; i < s->n_cursors; i++) {
+        for (struct cursor *c = s->cursors; c != NULL; c = c->next, i++) {
             struct tg_frame *f = NULL;
-            enum next next = peek(s, &s->cursors[i], skip[i], &f);
+            enum next next = peek(c, skip[i], &f);
 
             if (next == NEXT_UNKNOWN || next == NEXT_LATER) {
                 b->has_later = next == NEXT_LATER;
@@ -139,14 +165,15 @@ static void gather_merged(struct tg_stream *s, struct batch *b)
             if (next == NEXT_FRAME &&
                 (best == NULL || tg_pos_cmp(tg_frame_pos(f), tg_frame_pos(best)) < 0)) {
                 best = f;
-                from = i;
+                from = c;
+                best_i = i;
             }
         }
         if (best == NULL) {
             return;
         }
-        put_frame(s, b, &s->cursors[from], best, skip[from]);
-        skip[from]++;
+        put_frame(s, b, from, best, skip[best_i]);
+        skip[best_i]++;
     }
 }
 
@@ -165,9 +192,12 @@ static void gather_first(const struct tg_stream *s, struct batch *b)
     b->n_first = (unsigned)b->n_iov;
 }
 
-static void gather(struct tg_stream *s, struct batch *b)
+static void gather(const struct tg_stream *s, struct batch *b)
 {
     gather_first(s, b);
+    if (s->is_held || s->is_expired) {
+        return;
+    }
     if (s->n_cursors == 1) {
         gather_one(s, b);
     } else {
@@ -180,14 +210,15 @@ static void pass(struct tg_stream *s, const struct pending_frame *p)
     struct cursor *c = p->cursor;
 
     c->pos = tg_frame_pos(p->frame);
+    s->at = c->pos;
     c->is_fresh = c->is_fresh && !p->is_ready;
     if (tg_frame_kind(p->frame) == TG_FRAME_RESET && !p->is_ready) {
         tg_count_add(&s->fanout->counts.resets, 1);
     }
     if (c->page != NULL) {
-        /* The page's reference goes: whoever needs the frame longer has taken its own. */
-        tg_frame_unref(c->page->frames[c->page->at]);
-        c->page->at++;
+        c->epoch = c->page->epoch;
+        c->is_stale = false;
+        c->page_at++;
     }
 }
 
@@ -249,48 +280,47 @@ static void account(struct tg_stream *s, const struct batch *b, size_t n)
     tg_count_add(&s->fanout->counts.sent, n_passed);
 }
 
+/* One write; true: there may be more to write at once. */
+static bool write_once(struct tg_stream *s)
+{
+    struct batch b;
+    size_t n = 0;
+    enum tg_rc rc = TG_OK;
+
+    b.n_iov = 0;
+    b.n_frames = 0;
+    b.bytes = 0;
+    b.has_later = false;
+    gather(s, &b);
+    if (b.n_iov == 0) {
+        return false;
+    }
+    rc = s->ops->writev(s->arg, b.iov, b.n_iov, &n);
+    if (s->state != ST_LIVE) {
+        return false; /* closed from inside */
+    }
+    if (rc == TG_OK) {
+        account(s, &b, n);
+        s->has_written = true;
+    }
+    if (rc == TG_EAGAIN || (rc == TG_OK && n < b.bytes)) {
+        s->is_blocked = true;
+    } else if (rc != TG_OK) {
+        stream_end(s, "client", rc, TG_STR(""));
+    }
+    return rc == TG_OK && (is_full(&b) || b.has_later);
+}
+
 void stream_flush(struct tg_stream *s)
 {
     TG_CHECK(s, TG_STREAM_MAGIC);
     for (int round = 0; round < MAX_WRITES; round++) {
-        struct batch b;
-        size_t n = 0;
-        enum tg_rc rc = TG_OK;
-
-        if (s->is_blocked || s->state != ST_LIVE) {
-            return;
-        }
-        b.n_iov = 0;
-        b.n_frames = 0;
-        b.bytes = 0;
-        b.has_later = false;
-        gather(s, &b);
-        if (b.n_iov == 0) {
-            return;
-        }
-        rc = s->ops->writev(s->arg, b.iov, b.n_iov, &n);
-        if (rc == TG_OK) {
-            account(s, &b, n);
-            s->has_written = true;
-        }
-        if (rc == TG_EAGAIN || (rc == TG_OK && n < b.bytes)) {
-            s->is_blocked = true;
-        } else if (rc != TG_OK) {
-            stream_end(s, "client", rc, TG_STR(""));
-        } else if (!is_full(&b) && !b.has_later) {
+        if (s->is_blocked || s->state != ST_LIVE || !write_once(s)) {
             return;
         }
     }
-    /* More is pending: the walker comes back to this topic. */
     if (!s->is_blocked && s->state == ST_LIVE) {
-        struct wtopic *t = s->cursors[0].topic;
-
-        if (tg_list_empty(&t->dirty)) {
-            tg_list_append(&s->fanout->dirty, &t->dirty);
-        } else {
-            t->walk_again = true;
-        }
-        tg_loop_task_start(s->fanout->loop, &s->fanout->walker);
+        fanout_turn(s); /* others want theirs */
     }
 }
 
@@ -301,15 +331,37 @@ void tg_stream_writable(struct tg_stream *s)
     stream_flush(s);
 }
 
-/* Puts a frame of this stream alone before what comes next. Takes the reference. */
-void stream_tell(struct tg_stream *s, struct tg_frame *frame)
+void stream_flush_controls(struct tg_stream *s)
 {
-    struct control *c = NULL;
-    struct control **end = &s->controls;
+    struct batch b = {.n_iov = 0};
+    size_t n = 0;
+    enum tg_rc rc = TG_OK;
 
-    if (s->n_controls == MAX_CONTROLS) {
-        tg_frame_unref(frame);
+    if (s->is_blocked) {
         return;
+    }
+    gather_first(s, &b);
+    if (b.n_iov == 0) {
+        return;
+    }
+    rc = s->ops->writev(s->arg, b.iov, b.n_iov, &n);
+    if (rc == TG_OK && s->state == ST_LIVE) {
+        account(s, &b, n);
+    }
+    s->is_blocked = rc == TG_EAGAIN || (rc == TG_OK && n < b.bytes);
+}
+
+/* ---- what is for one stream alone ---- */
+
+/* Takes the reference. */
+static bool put_control(struct tg_stream *s, struct tg_frame *frame, unsigned max)
+{
+    struct control **end = &s->controls;
+    struct control *c = NULL;
+
+    if (s->n_controls >= max || s->state == ST_DEAD || s->ops->bytes(frame, false).n == 0) {
+        tg_frame_unref(frame); /* no room, or nothing that this transport says */
+        return s->n_controls < max;
     }
     c = TG_NEW(struct control);
     c->frame = frame;
@@ -318,17 +370,43 @@ void stream_tell(struct tg_stream *s, struct tg_frame *frame)
     }
     *end = c;
     s->n_controls++;
+    return true;
 }
 
-void stream_flush_controls(struct tg_stream *s)
+void stream_tell(struct tg_stream *s, struct tg_frame *frame)
 {
-    struct batch b = {.n_iov = 0};
-    size_t n = 0;
+    (void)put_control(s, frame, MAX_CONTROLS);
+}
 
-    if (!s->is_blocked) {
-        gather_first(s, &b);
-        if (s->ops->writev(s->arg, b.iov, b.n_iov, &n) == TG_OK) {
-            account(s, &b, n);
-        }
+void stream_tell_surely(struct tg_stream *s, struct tg_frame *frame)
+{
+    (void)put_control(s, frame, MAX_CONTROLS + MAX_SURE_CONTROLS);
+}
+
+bool tg_stream_tell(struct tg_stream *s, struct tg_frame *f)
+{
+    bool is_taken = false;
+
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    if (s->n_controls >= MAX_CONTROLS && s->state == ST_LIVE) {
+        stream_flush_controls(s);
     }
+    is_taken = put_control(s, f, MAX_CONTROLS) && s->state != ST_DEAD;
+    if (is_taken) {
+        fanout_turn(s);
+    }
+    return is_taken;
+}
+
+void tg_stream_hold(struct tg_stream *s)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    s->is_held = true;
+}
+
+void tg_stream_release(struct tg_stream *s)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    s->is_held = false;
+    fanout_turn(s);
 }

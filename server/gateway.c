@@ -247,6 +247,10 @@ static struct tg_fanout_opts fanout_opts(const struct tg_gateway *g, unsigned in
         .heartbeat = TG_MS(c->streams.heartbeat_ms),
         .ready_wait = TG_MS(c->streams.ready_wait_ms),
         .topic_linger = TG_MS(c->streams.topic_linger_ms),
+        .retain_events = c->store.retain_events,
+        .retain_for = TG_MS(c->store.retain_for_ms),
+        .token_grace = TG_MS(c->streams.token_grace_ms),
+        .max_age = TG_MS(c->streams.max_age_ms),
         .max_streams = share(c->streams.max, g->n_workers),
     };
 }

@@ -84,6 +84,8 @@ GETTER(get_sent, tg_fanout_counts(w->fanout)->sent)
 GETTER(get_pages, tg_fanout_counts(w->fanout)->pages)
 GETTER(get_resets, tg_fanout_counts(w->fanout)->resets)
 GETTER(get_slow, tg_fanout_counts(w->fanout)->slow_consumers)
+GETTER(get_expired, tg_fanout_counts(w->fanout)->expired)
+GETTER(get_aged, tg_fanout_counts(w->fanout)->aged)
 GETTER(get_beats, tg_fanout_counts(w->fanout)->heartbeats)
 GETTER(get_cuts, tg_fanout_counts(w->fanout)->cuts)
 
@@ -123,6 +125,8 @@ static const struct row rows[] = {
     {"replay_pages_total", "counter", "Pages read for replay.", get_pages},
     {"resets_total", "counter", "Resets told to streams.", get_resets},
     {"slow_consumers_total", "counter", "Streams ended because they fell behind.", get_slow},
+    {"streams_expired_total", "counter", "Streams ended for want of a token.", get_expired},
+    {"streams_aged_total", "counter", "Streams ended at their maximum age.", get_aged},
     {"heartbeats_total", "counter", "Heartbeats written.", get_beats},
     {"ring_cuts_total", "counter", "Times the rings were dropped.", get_cuts},
 };

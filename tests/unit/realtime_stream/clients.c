@@ -257,6 +257,8 @@ static void take_block(struct client *c, tg_str block, struct tg_buf *words)
         tg_str text = text_of(data, "reason");
 
         (void)tg_buf_printf(words, "%sbye:%.*s", sep, (int)text.n, text.p);
+    } else if (tg_str_eq(event, TG_STR("expiring"))) {
+        (void)tg_buf_printf(words, "%sexpiring", sep);
     } else {
         tg_str topic = text_of(data, "topic");
         tg_str text = text_of(data, tg_str_eq(event, TG_STR("reset")) ? "reason" : "state");

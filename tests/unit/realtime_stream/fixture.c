@@ -310,6 +310,8 @@ struct world *world_create(void)
                                       .heartbeat = TG_SEC(600),
                                       .ready_wait = TG_SEC(60),
                                       .topic_linger = TG_SEC(60),
+                                      .retain_events = 10000,
+                                      .retain_for = TG_SEC(3600),
                                       .max_streams = 10000};
     return w;
 }

@@ -301,6 +301,9 @@ Test(stream, whose_log_is_replaced_while_it_is_judged_is_reset_on_every_topic)
         cr_assert_eq(c->verdicts[i], TG_RESET_EPOCH);
     }
     cr_assert_str_eq(c->cursor, "next.0-0");
+    wait_words(c, "reset:a:epoch reset:b:epoch reset:c:epoch reset:d:epoch reset:e:epoch "
+                  "reset:f:epoch reset:g:epoch reset:h:epoch");
+    cr_assert_str_eq(c->last_id, "next.0-0");
     world_end(w);
     client_destroy(c);
 }
