@@ -1,9 +1,9 @@
-/* store_memory_race.c - three threads write to, page and tail one log in memory, which lives on
- * the loop of a fourth; handles come and go. For ThreadSanitizer. */
+/* store_memory_race.c - three threads write to, page and tail one log in memory and acknowledge
+ * for one device, which live on the loop of a fourth; handles come and go. For ThreadSanitizer. */
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "store/store.h"
+#include "store/device.h"
 #include "util/ref.h"
 
 enum { THREADS = 3, APPENDS = 400, WINDOW = 16 };
@@ -22,6 +22,8 @@ struct worker {
     unsigned n_started;
     unsigned n_done;
     bool is_paging;
+    bool is_touching;
+    struct tg_pos acked;
 };
 
 static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
@@ -37,6 +39,37 @@ static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
         TG_ASSERT(tg_pos_cmp(page->entries[i].pos, page->entries[i - 1].pos) > 0);
         TG_ASSERT(tg_str_eq(page->entries[i].payload, TG_STR("{}")));
     }
+}
+
+static void on_touch(enum tg_rc rc, const struct tg_device *d, void *arg)
+{
+    struct worker *w = arg;
+
+    w->is_touching = false;
+    if (rc == TG_ECANCELED) {
+        return;
+    }
+    TG_ASSERT(rc == TG_OK && d->n_topics == 1 && d->topics[0].ack == TG_ACK_OK);
+    TG_ASSERT(tg_str_eq(d->topics[0].name, TG_STR("shared")));
+    /* The others acknowledge too: never less than ours. */
+    TG_ASSERT(tg_pos_cmp(d->topics[0].pos, w->acked) >= 0);
+}
+
+static void touch(struct worker *w)
+{
+    const struct tg_device_topic topic = {
+        .name = TG_STR("shared"), .has_cursor = true, .epoch = w->epoch, .pos = w->last};
+    const struct tg_device_want want = {.user = TG_STR("user"),
+                                        .device = TG_STR("device"),
+                                        .topics = &topic,
+                                        .n_topics = 1,
+                                        .max_devices = 1,
+                                        .max_topics = 1,
+                                        .ttl = TG_SEC(60)};
+
+    w->is_touching = true;
+    w->acked = w->last;
+    TG_ASSERT(tg_store_device_touch(w->store, &want, on_touch, w) == TG_OK);
 }
 
 static void work_on(struct worker *w);
@@ -79,6 +112,9 @@ static void work_on(struct worker *w)
     if (!w->is_paging && w->n_done % 10 == 1 && w->n_done < APPENDS) {
         w->is_paging = true;
         TG_ASSERT(tg_store_page(w->store, &req, on_page, w) == TG_OK);
+    }
+    if (!w->is_touching && w->n_done % 10 == 5) {
+        touch(w);
     }
 }
 
