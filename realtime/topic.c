@@ -258,6 +258,15 @@ enum tg_rc tg_topic_parse(const struct tg_declared_list *declared, tg_str text,
     return TG_OK;
 }
 
+tg_str tg_topic_next_condition(tg_str *filter)
+{
+    size_t end = TG_MIN(condition_end(*filter), filter->n);
+    tg_str condition = tg_str_make(filter->p, end);
+
+    *filter = tg_str_skip(*filter, TG_MIN(end + 1, filter->n));
+    return condition;
+}
+
 void tg_topic_copy(const struct tg_topic_name *t, struct tg_topic_name *ret_topic)
 {
     struct tg_topic_name copy = *t;

@@ -38,6 +38,9 @@ enum tg_rc tg_topic_parse(const struct tg_declared_list *declared, tg_str text,
 void tg_topic_copy(const struct tg_topic_name *t, struct tg_topic_name *ret_topic);
 void tg_topic_fini(struct tg_topic_name *t);
 
+/* Cuts the first condition, "column=[not.]op.value", off a canonical filter that is not empty. */
+tg_str tg_topic_next_condition(tg_str *filter);
+
 /* The key under which a topic is kept everywhere. Appends. A strict one belongs to a class:
  * "<class>|<name>"; a published one is the same for all: "<name>". */
 void tg_topic_key(struct tg_buf *out, tg_str class_id, const struct tg_topic_name *t);
