@@ -92,6 +92,11 @@ static struct tg_client *of_device(struct tg_client_hook *h)
     return TG_CONTAINER_OF(h, struct tg_client, device);
 }
 
+static struct tg_client *of_session(struct tg_client_hook *h)
+{
+    return TG_CONTAINER_OF(h, struct tg_client, session);
+}
+
 /* The first of a bucket's chain from `h` on with this key. */
 static struct tg_client_hook *with_key(struct tg_client_hook *h, uint64_t key)
 {
@@ -162,4 +167,109 @@ void tg_client_leave(struct tg_worker *w, struct tg_client *c)
     unlink_from(&w->clients.sessions, &c->session);
     tg_quota_give(w->opts->per_user, w->index, &c->user_place);
     tg_quota_give(w->opts->per_address, w->index, &c->address_place);
+}
+
+enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, const struct tg_token *token)
+{
+    const struct tg_stream_user u = tg_admission_stream_user(token);
+    enum tg_rc rc = c->stream == NULL ? TG_ECLOSED : tg_stream_token(c->stream, &u);
+
+    if (rc == TG_OK && c->session.at != NULL) {
+        unlink_from(&w->clients.sessions, &c->session);
+        link_in(&w->clients.sessions, &c->session, key_of(u.user_id, token->session_id));
+    }
+    return rc;
+}
+
+/* ---- all that are meant ---- */
+
+size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device,
+                        const struct tg_token *token)
+{
+    const uint64_t key = key_of(user, device);
+    const uint32_t user_key = user_key_of(user);
+    size_t n = 0;
+
+    for (struct tg_client_hook *h = first(&w->clients.devices, key), *next = NULL; h != NULL;
+         h = next) {
+        struct tg_client *c = of_device(h);
+
+        next = with_key(h->next, key);
+        if (is_open(c, user_key)) {
+            (void)tg_client_token(w, c, token); /* one that does not fit has ended by that */
+            n++;
+        }
+    }
+    return n;
+}
+
+size_t tg_clients_end_device(struct tg_worker *w, tg_str user, tg_str device, const char *why)
+{
+    const uint64_t key = key_of(user, device);
+    const uint32_t user_key = user_key_of(user);
+    size_t n = 0;
+
+    for (struct tg_client_hook *h = first(&w->clients.devices, key), *next = NULL; h != NULL;
+         h = next) {
+        struct tg_client *c = of_device(h);
+
+        next = with_key(h->next, key);
+        if (is_open(c, user_key)) {
+            tg_stream_end(c->stream, why, 0);
+            n++;
+        }
+    }
+    return n;
+}
+
+size_t tg_clients_end_session(struct tg_worker *w, tg_str user, tg_str session, const char *why)
+{
+    const uint64_t key = key_of(user, session);
+    const uint32_t user_key = user_key_of(user);
+    size_t n = 0;
+
+    for (struct tg_client_hook *h = first(&w->clients.sessions, key), *next = NULL; h != NULL;
+         h = next) {
+        struct tg_client *c = of_session(h);
+
+        next = with_key(h->next, key);
+        if (is_open(c, user_key)) {
+            tg_stream_end(c->stream, why, 0);
+            n++;
+        }
+    }
+    return n;
+}
+
+/* All sessions are looked at: nobody signs out everywhere often. */
+static size_t end_but(struct tg_worker *w, tg_str user, const uint64_t *spared, const char *why)
+{
+    const struct tg_client_table *t = &w->clients.sessions;
+    const uint32_t user_key = user_key_of(user);
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->cap; i++) {
+        for (struct tg_client_hook *h = t->buckets[i], *next = NULL; h != NULL; h = next) {
+            struct tg_client *c = of_session(h);
+
+            next = h->next;
+            if (is_open(c, user_key) && (spared == NULL || h->key != *spared)) {
+                tg_stream_end(c->stream, why, 0);
+                n++;
+            }
+        }
+    }
+    return n;
+}
+
+size_t tg_clients_end_user(struct tg_worker *w, tg_str user, const char *why)
+{
+    return end_but(w, user, NULL, why);
+}
+
+size_t tg_clients_end_others(struct tg_worker *w, tg_str user, tg_str session, const char *why)
+{
+    const uint64_t spared = key_of(user, session);
+
+    return end_but(w, user, &spared, why);
 }

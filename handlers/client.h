@@ -53,7 +53,21 @@ enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
 /* Gives the places back. May be called twice. Does not close the stream. */
 void tg_client_leave(struct tg_worker *w, struct tg_client *c);
 
+/* A fresh token for this stream (tg_stream_token), which may belong to another session. */
+enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, const struct tg_token *token);
+
 /* Open streams of a device on this worker. `user` is a user's id, or "anon". */
 size_t tg_clients_of_device(const struct tg_worker *w, tg_str user, tg_str device);
+
+/* What follows does something to all streams of this worker that are meant, and returns how many
+ * they were. A transport's on_end may make its own client leave, and no other. `why`: the bye's
+ * reason, [borrowed] for ever. */
+size_t tg_clients_end_device(struct tg_worker *w, tg_str user, tg_str device, const char *why);
+size_t tg_clients_end_session(struct tg_worker *w, tg_str user, tg_str session, const char *why);
+size_t tg_clients_end_user(struct tg_worker *w, tg_str user, const char *why);
+/* All of this user but those of `session`. */
+size_t tg_clients_end_others(struct tg_worker *w, tg_str user, tg_str session, const char *why);
+size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device,
+                        const struct tg_token *token);
 
 #endif
