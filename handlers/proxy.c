@@ -12,6 +12,7 @@
 #include "auth/token.h"
 #include "handlers/bearer.h"
 #include "handlers/proxy_response.h"
+#include "handlers/session.h"
 #include "util/log.h"
 
 enum { MAX_LOGGED_PATH = 200, MAX_LOGGED_PART = 64 };
@@ -22,6 +23,7 @@ struct proxy {
     struct tg_call *call;
     struct tg_exchange *x;
     struct tg_bearer_wait *wait;
+    struct tg_signout *signout; /* NULL: it is none, or has been told its answer */
     struct tg_proxy_in in;
     tg_usec started;
     unsigned status; /* passed to the client; 0: none yet */
@@ -107,6 +109,10 @@ static void on_head(struct tg_call *call, unsigned status, tg_str reason,
     p->status = a.status;
     p->left = a.length;
     tg_count_add(&p->w->counts.proxied, 1);
+    if (p->signout != NULL) {
+        tg_signout_answered(p->signout, status);
+        p->signout = NULL;
+    }
     (void)tg_conn_begin(p->conn, &a);
 }
 
@@ -253,6 +259,8 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
 
     (void)c;
     log_end(p, why);
+    tg_signout_drop(p->signout);
+    p->signout = NULL;
     p->conn = NULL;
     p->x = NULL;
     if (p->wait != NULL) {
@@ -369,6 +377,7 @@ void tg_proxy_start(struct tg_exchange *x, enum tg_service service)
         .id = x->id,
         .peer = {tg_conn_peer(x->conn), tg_conn_peer_is_trusted(x->conn)},
     };
+    p->signout = service == TG_SERVICE_AUTH ? tg_signout_begin(x) : NULL;
     tg_conn_set_handler(x->conn, &handler, p);
     tg_conn_pause_body(x->conn);
     tg_bearer_route(x, policy_of(p), on_token, p, &p->wait);

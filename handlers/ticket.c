@@ -94,6 +94,7 @@ static void answer(struct tg_exchange *x, const struct tg_token *token)
     fields[n++] = (struct tg_field){TG_STR("X-Request-Id"), x->id};
     a.fields = (struct tg_fields){fields, n};
     a.length = (int64_t)body.n;
+    tg_count_add(&x->w->counts.tickets, 1);
     tg_conn_answer(x->conn, &a, tg_buf_view(&body));
 }
 

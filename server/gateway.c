@@ -14,6 +14,7 @@
 #include "auth/seal.h"
 #include "config/config.h"
 #include "config/text.h"
+#include "handlers/control.h"
 #include "handlers/quota.h"
 #include "realtime/hub.h"
 #include "server/admin.h"
@@ -40,6 +41,7 @@ struct tg_gateway {
     struct tg_declared_list declared;
     char *jwks_target;
     char *authority;
+    struct tg_control_relay *relay;
     struct tg_seal *ticket_seal;
     struct tg_seal *control_seal;
     struct tg_trust *trust;
@@ -355,6 +357,8 @@ static enum tg_rc start_threads(struct tg_gateway *g)
     enum tg_rc rc = TG_OK;
 
     tg_server_workers_share_keys(g->workers, g->n_workers);
+    g->relay = tg_server_workers_relay(g->workers, g->n_workers);
+    tg_hub_on_control(g->hub, tg_control_on_hub, g->relay);
     rc = tg_hub_start(g->hub);
     for (unsigned i = 0; rc == TG_OK && i < g->n_workers; i++) {
         rc = tg_server_worker_start(g->workers[i]);
@@ -493,6 +497,7 @@ void tg_gateway_destroy(struct tg_gateway *g)
     }
     tg_hub_destroy(g->hub);
     tg_store_group_destroy(g->store);
+    tg_control_relay_destroy(g->relay);
     tg_seal_destroy(g->ticket_seal);
     tg_seal_destroy(g->control_seal);
     tg_keys_unref(g->keys);

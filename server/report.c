@@ -75,6 +75,11 @@ GETTER(get_duplicates, w->counts.publish_duplicates)
 GETTER(get_unpublished, w->counts.publish_failures)
 GETTER(get_jwks, w->counts.jwks_fetches)
 GETTER(get_jwks_failures, w->counts.jwks_failures)
+GETTER(get_tickets, w->counts.tickets)
+GETTER(get_controls, w->counts.controls)
+GETTER(get_signouts, w->counts.signouts)
+GETTER(get_signout_retries, w->counts.signout_retries)
+GETTER(get_denied, w->counts.denied)
 GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
 GETTER(get_wtopics, tg_fanout_counts(w->fanout)->topics)
 GETTER(get_opened, tg_fanout_counts(w->fanout)->opened)
@@ -113,6 +118,12 @@ static const struct row rows[] = {
     {"tokens_unknown_key_total", "counter", "Tokens with an unknown key.", get_unknown},
     {"jwks_fetches_total", "counter", "Fetches of the signing keys.", get_jwks},
     {"jwks_failures_total", "counter", "Fetches that failed.", get_jwks_failures},
+    {"tickets_total", "counter", "Tickets given out.", get_tickets},
+    {"controls_total", "counter", "Words of the group's gateways taken by a worker.", get_controls},
+    {"signouts_total", "counter", "Sign-outs seen by the proxy.", get_signouts},
+    {"signout_retries_total", "counter", "Times that the store did not take one.",
+     get_signout_retries},
+    {"denied", "gauge", "Rules that refuse tokens of who has signed out.", get_denied},
     {"published_total", "counter", "Events taken from publishers.", get_published},
     {"publish_duplicates_total", "counter", "Events taken before, by their key.", get_duplicates},
     {"publish_failures_total", "counter", "Events that the store did not take.", get_unpublished},

@@ -10,9 +10,11 @@
 
 #include "auth/digest.h"
 #include "auth/jwks.h"
+#include "handlers/control.h"
 #include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/router.h"
+#include "handlers/session.h"
 #include "handlers/tunnel.h"
 #include "server/trust.h"
 #include "util/log.h"
@@ -41,6 +43,8 @@ static bool is_trusted(const struct sockaddr_storage *peer, void *arg)
 
 static void end_thread(struct tg_server_worker *s)
 {
+    tg_control_stop(&s->w);
+    tg_sessions_stop(s->w.sessions);
     tg_fanout_stop(s->w.fanout);
     tg_http_server_destroy(s->w.http);
     s->w.http = NULL;
@@ -130,6 +134,7 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     w->auth = tg_auth_create(&opts->auth);
     make_id_prefix(w);
     tg_list_init(&w->tunnels);
+    tg_list_init(&w->control_waits);
     tg_timer_init(&s->drain, on_drain_look);
     (void)snprintf(s->name, sizeof(s->name), "%u", w->index);
     http.on_request = tg_router_on_request;
@@ -154,6 +159,9 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
         rc = tg_fanout_start(w->fanout);
     }
     if (rc == TG_OK) {
+        w->sessions = tg_sessions_create(w);
+    }
+    if (rc == TG_OK) {
         rc = tg_http_server_listen(w->http, fd);
     }
     if (rc != TG_OK) {
@@ -173,6 +181,20 @@ void tg_server_workers_share_keys(struct tg_server_worker *const *workers, unsig
     }
     tg_jwks_fetch_setup(inside, n);
     free(inside);
+}
+
+struct tg_control_relay *tg_server_workers_relay(struct tg_server_worker *const *workers,
+                                                 unsigned n)
+{
+    struct tg_worker **inside = tg_calloc(n, sizeof(struct tg_worker *));
+    struct tg_control_relay *relay = NULL;
+
+    for (unsigned i = 0; i < n; i++) {
+        inside[i] = &workers[i]->w;
+    }
+    relay = tg_control_relay_create(inside, n);
+    free(inside);
+    return relay;
 }
 
 static void *run(void *arg)
@@ -209,6 +231,7 @@ void tg_server_worker_destroy(struct tg_server_worker *s)
     if (s->w.upstream != NULL) {
         tg_upstream_destroy(s->w.upstream);
     }
+    tg_sessions_destroy(s->w.sessions);
     tg_loop_destroy(s->w.loop);
     tg_fanout_destroy(s->w.fanout);
     tg_client_tables_fini(&s->w.clients);

@@ -4,6 +4,7 @@
 
 #include "handlers/worker.h"
 
+struct tg_control_relay;
 struct tg_trust;
 
 struct tg_worker_opts {
@@ -25,6 +26,9 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
 /* Once, when all workers are made and before the first is started: the signing keys are fetched by
  * the first one and shared. */
 void tg_server_workers_share_keys(struct tg_server_worker *const *workers, unsigned n);
+/* The same, for words from other gateways: what tg_hub_on_control() is given. [owned] */
+struct tg_control_relay *tg_server_workers_relay(struct tg_server_worker *const *workers,
+                                                 unsigned n);
 /* Accepts from here on. */
 enum tg_rc tg_server_worker_start(struct tg_server_worker *s) TG_MUST_USE;
 /* Any thread: no new connections; running requests finish, streams get `bye` with reconnect times

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "auth/jwks.h"
+#include "handlers/control.h"
 #include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/router.h"
+#include "handlers/session.h"
 #include "handlers/tunnel.h"
 
 struct fake_seen seen;
@@ -206,6 +208,38 @@ void tg_jwks_fetch_setup(struct tg_worker *const *workers, size_t n)
 void tg_jwks_fetch_destroy(struct tg_jwks_fetch *j)
 {
     (void)j;
+}
+
+struct tg_sessions *tg_sessions_create(struct tg_worker *w)
+{
+    (void)w;
+    return thing();
+}
+
+void tg_sessions_stop(struct tg_sessions *s)
+{
+    cr_assert_eq((void *)s, thing());
+    note("sessions_stop");
+}
+
+void tg_sessions_destroy(struct tg_sessions *s)
+{
+    (void)s;
+}
+
+void tg_control_stop(struct tg_worker *w)
+{
+    (void)w;
+    note("control_stop");
+}
+
+struct tg_control_relay *tg_control_relay_create(struct tg_worker *const *workers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_eq(workers[i]->index, i);
+        note("relay");
+    }
+    return thing();
 }
 
 void tg_client_tables_fini(struct tg_client_tables *t)

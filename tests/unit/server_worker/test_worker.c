@@ -6,7 +6,7 @@
 
 #define MADE "http_create upstream_create fanout_create fanout_start listen "
 #define DRAINED "http_drain fanout_drain tunnel_drain "
-#define ENDED "fanout_stop http_destroy upstream_destroy "
+#define ENDED "control_stop sessions_stop fanout_stop http_destroy upstream_destroy "
 
 /* Runs the worker's thread to its end. */
 static void drain(struct tg_server_worker *w, tg_usec timeout, tg_usec spread)
@@ -102,6 +102,17 @@ Test(worker, keys_are_shared_by_all)
     seen.order[0] = '\0';
     tg_server_workers_share_keys(workers, 2);
     cr_assert_str_eq(seen.order, "keys_setup keys_setup ");
+    tg_server_worker_destroy(workers[0]);
+    tg_server_worker_destroy(workers[1]);
+}
+
+Test(worker, words_of_other_gateways_reach_all)
+{
+    struct tg_server_worker *workers[] = {worker_make(0), worker_make(1)};
+
+    seen.order[0] = '\0';
+    cr_assert_not_null(tg_server_workers_relay(workers, 2));
+    cr_assert_str_eq(seen.order, "relay relay ");
     tg_server_worker_destroy(workers[0]);
     tg_server_worker_destroy(workers[1]);
 }
