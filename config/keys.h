@@ -188,6 +188,10 @@
     K(streams, topics_max, U32, "50", "1", "1000", RESTART, PLAIN, "Topics on one stream.")        \
     K(streams, heartbeat, DURATION, "15s", "1s", "5m", RESTART, PLAIN,                             \
       "Time between two comment lines on a quiet stream.")                                         \
+    K(streams, message_bytes, BYTES, "64k", "1k", "1m", RESTART, PLAIN,                            \
+      "The greatest message that a WebSocket client may send.")                                    \
+    K(streams, client_messages, U32, "20", "1", "10000", RESTART, PLAIN,                           \
+      "Messages a second of one WebSocket client; ten times as many at once.")                     \
     K(streams, ring_events, U32, "1024", "16", "1000000", RESTART, PLAIN,                          \
       "Recent events of a topic that a worker keeps at hand.")                                     \
     K(streams, ring_bytes, BYTES, "4m", "64k", "1g", RESTART, PLAIN,                               \

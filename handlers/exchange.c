@@ -121,6 +121,10 @@ static void answer(const struct refusal *r)
         (void)tg_buf_u64(&seconds, TG_MAX(r->retry_after_sec, 1U));
         fields[n++] = (struct tg_field){TG_STR("Retry-After"), tg_buf_view(&seconds)};
     }
+    if (status == 426) { /* RFC 9110 15.5.22, RFC 6455 4.4 */
+        fields[n++] = (struct tg_field){TG_STR("Upgrade"), TG_STR("websocket")};
+        fields[n++] = (struct tg_field){TG_STR("Sec-WebSocket-Version"), TG_STR("13")};
+    }
     if (r->allow.n > 0) {
         fields[n++] = (struct tg_field){TG_STR("Allow"), r->allow};
     }

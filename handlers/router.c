@@ -9,6 +9,7 @@
 #include "handlers/sse.h"
 #include "handlers/ticket.h"
 #include "handlers/tunnel.h"
+#include "handlers/ws.h"
 
 struct endpoint {
     tg_str path; /* with a slash at its end: all names below it */
@@ -19,6 +20,7 @@ struct endpoint {
 
 static const struct endpoint endpoints[] = {
     {TG_STR_INIT("/sync/v1/stream"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_sse_start},
+    {TG_STR_INIT("/sync/v1/ws"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_ws_start},
     {TG_STR_INIT("/sync/v1/ticket"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_ticket_start},
     {TG_STR_INIT("/sync/v1/publish"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_publish_start},
     {TG_STR_INIT("/sync/v1/ack"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_device_ack_start},

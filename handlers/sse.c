@@ -164,8 +164,11 @@ static void on_end(const char *why, void *arg)
 
 /* ---- the start ---- */
 
-static const struct tg_sink_ops sink = {on_start,     on_refused, frame_bytes,
-                                        write_frames, on_end,     NULL};
+static const struct tg_sink_ops sink = {.on_start = on_start,
+                                        .on_refused = on_refused,
+                                        .bytes = frame_bytes,
+                                        .writev = write_frames,
+                                        .on_end = on_end};
 
 /* What stops an EventSource, which would come again with the same URL (HTML 9.2.3). */
 static void answer_no_content(struct tg_exchange *x)

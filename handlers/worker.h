@@ -59,6 +59,8 @@ struct tg_handler_opts {
     size_t max_topics;                       /* on one stream */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
+    size_t ws_message_bytes;      /* a WebSocket client's message */
+    uint32_t ws_messages_per_sec; /* of one WebSocket client; not 0 */
     /* Devices. */
     tg_usec device_ttl;         /* since it was last here */
     unsigned max_devices;       /* of a user */

@@ -92,6 +92,12 @@ struct cursor {
     bool is_detached; /* from its topic */
 };
 
+/* A cursor that came later (cursor.is_apart). */
+struct apart {
+    struct cursor cursor;
+    struct tg_pos joined; /* the others had written up to here when it began */
+};
+
 enum stream_state { ST_WAITING, ST_READING, ST_LIVE, ST_DEAD };
 
 struct control {

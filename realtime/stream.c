@@ -276,7 +276,21 @@ void stream_drop_cursor(struct cursor *c)
     stream_drop_page(c);
     fanout_detach(c);
     if (c->is_apart) {
-        free(c);
+        free(TG_CONTAINER_OF(c, struct apart, cursor));
+    }
+}
+
+/* From here on it is merged with the others. */
+static void join(struct cursor *c)
+{
+    struct apart *a = NULL;
+
+    TG_ASSERT(c->is_apart);
+    a = TG_CONTAINER_OF(c, struct apart, cursor);
+    for (const struct cursor *o = c->stream->cursors; o != NULL; o = o->next) {
+        if (o != c && o->state == CUR_LIVE && tg_pos_cmp(o->pos, a->joined) > 0) {
+            a->joined = o->pos;
+        }
     }
 }
 
@@ -286,6 +300,7 @@ static void answer(struct cursor *c)
     char text[TG_CURSOR_MAX + 1];
     const struct tg_stream_topic t = describe(c, text);
 
+    join(c);
     if (s->cursors->next == NULL || tg_pos_cmp(c->pos, s->at) < 0) {
         s->at = c->pos;
     }
@@ -558,7 +573,7 @@ enum tg_rc tg_stream_add(struct tg_stream *s, const struct tg_stream_user *u,
     if (s->n_cursors == TG_STREAM_MAX_TOPICS) {
         return TG_ELIMIT;
     }
-    c = TG_NEW(struct cursor);
+    c = &TG_NEW(struct apart)->cursor;
     c->is_apart = true;
     init_cursor(s, c, w, u->class_id);
     rc = subscribe(c, u);
@@ -590,6 +605,18 @@ enum tg_rc tg_stream_remove(struct tg_stream *s, tg_str name)
     stream_drop_cursor(c);
     fanout_turn(s); /* it may have held up the others */
     return TG_OK;
+}
+
+void tg_stream_each(const struct tg_stream *s, tg_stream_each_fn *fn, void *arg)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    for (struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        if (c->state == CUR_LIVE) {
+            fn(c->topic->name.name,
+               c->is_apart ? TG_CONTAINER_OF(c, struct apart, cursor)->joined : (struct tg_pos){0},
+               arg);
+        }
+    }
 }
 
 enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)

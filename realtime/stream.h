@@ -11,6 +11,7 @@
 #define TG_REALTIME_STREAM_H
 
 #include "realtime/fanout.h"
+#include "util/buf.h"
 
 struct tg_stream;
 struct iovec;
@@ -80,6 +81,9 @@ struct tg_sink_ops {
      * tg_stream_add(). */
     void (*on_topic)(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_rc rc,
                      tg_str message, tg_id ref, void *arg);
+    /* Each heartbeat, but for a slow socket that takes bytes. What is told here goes out with it;
+     * the stream may be closed here. May be NULL. */
+    void (*on_beat)(struct tg_stream *s, void *arg);
 };
 
 struct tg_stream_opts {
@@ -131,5 +135,14 @@ void tg_stream_end(struct tg_stream *s, const char *why, tg_usec retry);
 size_t tg_stream_cursor(const struct tg_stream *s, char out[TG_CURSOR_MAX + 1]);
 /* There is more to write right now, or to read for it. */
 bool tg_stream_is_behind(const struct tg_stream *s);
+
+/* Its topics that work. `joined`: above it, what was written of this topic stood in the order of
+ * ids among that of the others ({0,0} for those it was opened with). */
+typedef void tg_stream_each_fn(tg_str name, struct tg_pos joined, void *arg);
+void tg_stream_each(const struct tg_stream *s, tg_stream_each_fn *fn, void *arg);
+
+/* What was to be written before anything else: the rest of a frame that the socket cut in two, and
+ * what was told, `bye` too. For a transport that says more behind its end; also in on_end. */
+void tg_stream_rest(const struct tg_stream *s, struct tg_buf *out);
 
 #endif

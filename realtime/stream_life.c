@@ -261,6 +261,15 @@ static void raise_cursors(struct tg_stream *s, struct tg_pos horizon)
     }
 }
 
+/* False: the transport has closed it. */
+static bool ask_transport(struct tg_stream *s)
+{
+    if (s->ops->on_beat != NULL) {
+        s->ops->on_beat(s, s->arg);
+    }
+    return s->state == ST_LIVE;
+}
+
 void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame *position)
 {
     bool with_position = false;
@@ -273,14 +282,21 @@ void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame 
         if (is_off_ring(s) && !s->has_written) {
             tg_count_add(&s->fanout->counts.slow_consumers, 1);
             stream_end(s, "slow_consumer", TG_EFULL, TG_STR(""));
+            return;
         }
-        s->has_written = false;
+        if (s->has_written || ask_transport(s)) {
+            s->has_written = false;
+        }
+        return;
+    }
+    if (!ask_transport(s)) {
         return;
     }
     s->beats = (uint8_t)((s->beats + 1) % 4);
     /* One that is held may have been told less than its cursors say: a snapshot is under way. */
     with_position = s->beats == 0 && position != NULL && !s->is_held && stream_is_caught_up(s);
-    if (!with_position && s->has_written) {
+    if (!with_position && (s->has_written || s->controls != NULL)) {
+        stream_flush(s);
         s->has_written = false;
         return;
     }

@@ -351,6 +351,19 @@ void stream_flush_controls(struct tg_stream *s)
     s->is_blocked = rc == TG_EAGAIN || (rc == TG_OK && n < b.bytes);
 }
 
+void tg_stream_rest(const struct tg_stream *s, struct tg_buf *out)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    if (s->partial != NULL) {
+        tg_str bytes = s->ops->bytes(s->partial, s->partial_is_ready);
+
+        (void)tg_buf_str(out, tg_str_skip(bytes, s->partial_at));
+    }
+    for (const struct control *c = s->controls; c != NULL; c = c->next) {
+        (void)tg_buf_str(out, s->ops->bytes(c->frame, false));
+    }
+}
+
 /* ---- what is for one stream alone ---- */
 
 /* Takes the reference. */

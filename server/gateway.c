@@ -187,6 +187,8 @@ static void fill_handlers(struct tg_gateway *g)
     h->max_topics = c->streams.topics_max;
     h->stream_retry = TG_MS(c->streams.retry_ms);
     h->stream_heartbeat = TG_MS(c->streams.heartbeat_ms);
+    h->ws_message_bytes = c->streams.message_bytes;
+    h->ws_messages_per_sec = c->streams.client_messages;
     h->device_ttl = TG_MS(c->devices.ttl_ms);
     h->max_devices = c->devices.per_user;
     h->max_device_topics = c->devices.topics_max;

@@ -93,7 +93,11 @@ static void on_end(const char *why, void *arg)
     }
 }
 
-static const struct tg_sink_ops sink = {on_start, on_refused, bytes_of, on_writev, on_end, NULL};
+static const struct tg_sink_ops sink = {.on_start = on_start,
+                                        .on_refused = on_refused,
+                                        .bytes = bytes_of,
+                                        .writev = on_writev,
+                                        .on_end = on_end};
 
 struct client *client_create(struct world *w)
 {
