@@ -37,7 +37,7 @@
     X(TG_ETARGETSIZE, "TG514", 414, false, "The request target is too long")                       \
     X(TG_EMEDIATYPE, "TG515", 415, false, "The content type is not supported")                     \
     X(TG_ESEMANTIC, "TG522", 422, false, "The content was understood but cannot be used")          \
-    X(TG_EUPGRADE, "TG526", 426, false, "A WebSocket of version 13 is wanted here")                \
+    X(TG_EUPGRADE, "TG527", 426, false, "A WebSocket of version 13 is wanted here")                \
     X(TG_ERATE, "TG529", 429, true, "Too many requests")                                           \
     X(TG_EUSERSTREAMS, "TG523", 429, true, "This user has too many streams open")                  \
     X(TG_EADDRESSSTREAMS, "TG524", 429, true, "This address has too many streams open")            \

@@ -14,6 +14,7 @@
 #include "handlers/proxy.h"
 #include "handlers/quota.h"
 #include "handlers/tunnel.h"
+#include "handlers/ws.h"
 
 enum { MAX_MAILS = 64, MAX_STREAMS_EACH = 1000 };
 
@@ -23,7 +24,7 @@ bool is_store_down;
 struct fake_once_seen once_seen;
 struct fake_stream_seen stream_seen;
 struct fake_fetch_seen fetch_seen;
-unsigned n_proxied, n_tunnelled, n_devices;
+unsigned n_proxied, n_tunnelled, n_devices, n_websockets;
 enum tg_service proxied_service;
 tg_usec fake_now = TG_SEC(1000);
 
@@ -303,6 +304,12 @@ void tg_tunnel_start(struct tg_exchange *x)
 {
     (void)x;
     n_tunnelled++;
+}
+
+void tg_ws_start(struct tg_exchange *x)
+{
+    (void)x;
+    n_websockets++;
 }
 
 bool tg_tunnel_is_upgrade(const struct tg_head *head)

@@ -85,7 +85,7 @@ struct fake_once_seen {
 extern struct fake_once_seen once_seen;
 extern struct fake_stream_seen stream_seen;
 extern struct fake_fetch_seen fetch_seen;
-extern unsigned n_proxied, n_tunnelled, n_devices;
+extern unsigned n_proxied, n_tunnelled, n_devices, n_websockets;
 extern enum tg_service proxied_service;
 extern tg_usec fake_now; /* monotonic */
 

@@ -1,0 +1,481 @@
+/* ws_message.c - what a client may say on its WebSocket, and the answers; ws_ack.c has the rest.
+ *
+ * Every message is answered by `ok` or `error` with its `ref`, in any order. A question that has
+ * to wait (for the store, signing keys, the topic) is a struct ws_ask on the socket's list; it is
+ * taken off before it is answered, because an answer may end everything. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "auth/token.h"
+#include "handlers/bearer.h"
+#include "handlers/device_touch.h"
+#include "handlers/exchange.h"
+#include "handlers/hello.h"
+#include "handlers/ws_int.h"
+#include "store/device.h"
+#include "util/json.h"
+
+enum {
+    MAX_REF_BYTES = 128, /* as it is written in JSON */
+    MAX_ASKS = 80,
+    MAX_ERROR_BYTES = 4 * 1024,
+    MAX_ANSWER_BYTES = 16 * 1024, /* holds each: what grows in it is a topic, a ref, an error */
+};
+
+/* ---- answers ---- */
+
+static void put_start(struct tg_buf *out, const char *event, tg_str ref)
+{
+    (void)tg_buf_printf(out, "{\"event\":\"%s\"", event);
+    if (ref.n > 0) {
+        (void)tg_buf_str(out, TG_STR(",\"ref\":"));
+        (void)tg_buf_str(out, ref);
+    }
+}
+
+/* `members`: more of the object, ",..." or empty. */
+void ws_say_ok(struct ws *e, tg_str ref, tg_str members)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
+
+    put_start(&out, "ok", ref);
+    (void)tg_buf_str(&out, members);
+    (void)tg_buf_char(&out, '}');
+    ws_say(e, tg_buf_view(&out));
+}
+
+/* The members of an error answer over HTTP. `details`: a sentence, may be empty. */
+static void put_error(struct tg_buf *out, enum tg_rc rc, tg_str details)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf body = {.max = MAX_ERROR_BYTES};
+
+    tg_error_body(&body, rc, details, TG_STR(""));
+    if (tg_buf_rc(&body) != TG_OK) {
+        tg_buf_clear(&body);
+        tg_error_body(&body, rc, TG_STR(""), TG_STR(""));
+    }
+    (void)tg_buf_char(out, ',');
+    (void)tg_buf_str(out, tg_str_skip(tg_buf_view(&body), 1)); /* its own brace */
+}
+
+void ws_say_error(struct ws *e, tg_str ref, enum tg_rc rc, tg_str details)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
+
+    put_start(&out, "error", ref);
+    put_error(&out, rc, details);
+    ws_say(e, tg_buf_view(&out));
+}
+
+/* ---- questions ---- */
+
+struct ws_ask *ws_new_ask(struct ws *e, tg_str ref)
+{
+    struct ws_ask *ask = tg_calloc(1, sizeof(*ask) + ref.n);
+
+    ask->e = e;
+    ask->id = ++e->last_ask;
+    ask->n_ref = ref.n;
+    if (ref.n > 0) {
+        memcpy(ask->ref, ref.p, ref.n);
+    }
+    ask->next = e->asks;
+    e->asks = ask;
+    e->n_asks++;
+    return ask;
+}
+
+static tg_str ref_of(const struct ws_ask *ask)
+{
+    return tg_str_make(ask->ref, ask->n_ref);
+}
+
+void ws_free_ask(struct ws_ask *ask)
+{
+    tg_device_touch_cancel(ask->touch);
+    if (ask->wait != NULL) {
+        tg_bearer_cancel(ask->wait);
+    }
+    tg_topic_fini(&ask->topic);
+    free(ask);
+}
+
+static void take_off(struct ws *e, struct ws_ask *ask)
+{
+    struct ws_ask **at = &e->asks;
+
+    while (*at != ask) {
+        at = &(*at)->next;
+    }
+    *at = ask->next;
+    e->n_asks--;
+}
+
+void ws_drop_asks(struct ws *e)
+{
+    while (e->asks != NULL) {
+        struct ws_ask *ask = e->asks;
+
+        take_off(e, ask);
+        ask->e = NULL;
+        if (!ask->is_with_store) {
+            ws_free_ask(ask);
+        }
+    }
+}
+
+/* Takes `ask`. */
+void ws_finish_ok(struct ws_ask *ask, tg_str members)
+{
+    take_off(ask->e, ask);
+    ws_say_ok(ask->e, ref_of(ask), members);
+    ws_free_ask(ask);
+}
+
+/* Takes `ask`. */
+void ws_finish_error(struct ws_ask *ask, enum tg_rc rc, tg_str details)
+{
+    struct ws *e = ask->e;
+
+    take_off(e, ask);
+    e->n_topics = (uint8_t)(e->n_topics - (ask->is_subscribe ? 1 : 0));
+    ws_say_error(e, ref_of(ask), rc, details);
+    ws_free_ask(ask);
+}
+
+/* ---- what stands in a message ---- */
+
+/* The text of a member; empty where there is none. TG_EBADPARAM: it is something else. */
+enum tg_rc ws_read_text(tg_str json, const char *name, struct tg_buf *out)
+{
+    tg_str value = TG_STR_NONE;
+
+    *out = (struct tg_buf){.max = json.n};
+    if (tg_json_member(json, name, &value) != TG_OK || tg_str_eq(value, TG_STR("null"))) {
+        return TG_OK;
+    }
+    return tg_json_unquote(value, out) == TG_OK ? TG_OK : TG_EBADPARAM;
+}
+
+static bool is_true(tg_str json, const char *name)
+{
+    tg_str value = TG_STR_NONE;
+
+    return tg_json_member(json, name, &value) == TG_OK && tg_str_eq(value, TG_STR("true"));
+}
+
+/* A ref is given back as it was written: a string or a number. */
+static enum tg_rc read_ref(tg_str json, tg_str *ret_ref)
+{
+    tg_str value = TG_STR_NONE;
+
+    *ret_ref = TG_STR_NONE;
+    if (tg_json_member(json, "ref", &value) != TG_OK) {
+        return TG_OK;
+    }
+    if (value.n > MAX_REF_BYTES ||
+        (value.p[0] != '"' && value.p[0] != '-' && (value.p[0] < '0' || value.p[0] > '9'))) {
+        return TG_EBADPARAM;
+    }
+    *ret_ref = value;
+    return TG_OK;
+}
+
+/* ---- subscribe ---- */
+
+static void add(struct ws_ask *ask)
+{
+    struct ws *e = ask->e;
+    const struct tg_stream_user user = tg_admission_stream_user(e->token);
+    enum tg_rc rc = tg_stream_add(e->client.stream, &user, &ask->want, ask->id);
+
+    if (rc == TG_ECONFLICT) {
+        ws_finish_error(ask, rc, TG_STR("this stream has the topic already"));
+    } else if (rc == TG_ELIMIT) {
+        ws_finish_error(ask, TG_EBADTOPIC, TG_STR("too many topics for one stream"));
+    } else if (rc != TG_OK) {
+        ws_finish_error(ask, rc, TG_STR(""));
+    }
+}
+
+static void on_touched(enum tg_rc rc, void *arg)
+{
+    struct ws_ask *ask = arg;
+
+    ask->touch = NULL;
+    if (rc == TG_OK) {
+        add(ask);
+    } else {
+        ws_finish_error(ask, rc, TG_STR(""));
+    }
+}
+
+/* The device hears of the topic first: it tells where to begin, unless the client does. */
+static void touch(struct ws_ask *ask, bool has_cursor)
+{
+    const struct ws *e = ask->e;
+    const struct tg_device_ask touched = {
+        .user = e->token == NULL ? TG_STR("anon") : tg_str_of(e->token->user_id),
+        .device = tg_str_of(e->device),
+        .wants = &ask->want,
+        .n_wants = 1,
+        .has_cursor = has_cursor,
+    };
+    enum tg_rc rc = tg_device_touch(ws_worker(e), &touched, on_touched, ask, &ask->touch);
+
+    if (rc != TG_OK) {
+        ws_finish_error(ask, rc, TG_STR(""));
+    }
+}
+
+static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, bool *ret_has_cursor,
+                                 const char **ret_why)
+{
+    const struct tg_handler_opts *o = ws_worker(ask->e)->opts;
+    TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {0};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf cursor = {0};
+    enum tg_rc rc = TG_OK;
+
+    if (ws_read_text(json, "topic", &topic) != TG_OK ||
+        ws_read_text(json, "cursor", &cursor) != TG_OK) {
+        *ret_why = "topic and cursor are strings";
+        return TG_EBADPARAM;
+    }
+    if (is_true(json, "snapshot")) {
+        *ret_why = "a snapshot is to be had on a stream of its own";
+        return TG_EBADPARAM;
+    }
+    if (ask->e->n_topics > TG_MIN(o->max_topics, (size_t)TG_STREAM_MAX_TOPICS)) {
+        *ret_why = "too many topics for one stream";
+        return TG_EBADTOPIC;
+    }
+    rc = tg_admission_topic(o, ask->e->token, tg_buf_view(&topic), &ask->topic, ret_why);
+    if (rc == TG_OK) {
+        rc = tg_admission_cursor(tg_buf_view(&cursor), &ask->want);
+        ask->want.name = &ask->topic;
+        *ret_has_cursor = cursor.n > 0;
+    }
+    return rc;
+}
+
+static void subscribe(struct ws *e, tg_str json, tg_str ref)
+{
+    struct ws_ask *ask = ws_new_ask(e, ref);
+    const char *why = NULL;
+    bool has_cursor = false;
+    enum tg_rc rc = TG_OK;
+
+    ask->is_subscribe = true;
+    e->n_topics++;
+    rc = read_subscribe(ask, json, &has_cursor, &why);
+    if (rc != TG_OK) {
+        ws_finish_error(ask, rc, tg_str_of(why));
+    } else if (e->device != NULL) {
+        touch(ask, has_cursor);
+    } else {
+        add(ask);
+    }
+}
+
+static void say_revoked(struct ws *e, const struct tg_stream_topic *t, enum tg_rc rc,
+                        tg_str message)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
+
+    (void)tg_buf_str(&out, TG_STR("{\"event\":\"revoked\",\"topic\":"));
+    (void)tg_json_quote(&out, t->name);
+    put_error(&out, rc, message);
+    ws_say(e, tg_buf_view(&out));
+}
+
+void ws_on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_rc rc,
+                 tg_str message, tg_id ref, void *arg)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf members = {.max = MAX_ANSWER_BYTES};
+    struct ws *e = arg;
+    struct ws_ask *ask = e->asks;
+
+    (void)s;
+    if (ref == 0) {
+        e->n_topics--;
+        say_revoked(e, t, rc, message);
+        return;
+    }
+    while (ask != NULL && ask->id != ref) {
+        ask = ask->next;
+    }
+    TG_ASSERT(ask != NULL);
+    if (rc != TG_OK) {
+        ws_finish_error(ask, rc, message);
+        return;
+    }
+    (void)tg_buf_char(&members, ',');
+    tg_hello_put_topic(&members, t);
+    (void)tg_buf_str(&members, TG_STR(",\"cursor\":"));
+    (void)tg_json_quote(&members, t->cursor);
+    ws_finish_ok(ask, tg_buf_view(&members));
+}
+
+/* ---- unsubscribe ---- */
+
+static void on_left(enum tg_rc rc, const enum tg_ack *acks, size_t n, void *arg)
+{
+    (void)rc; /* a device that keeps a topic too many keeps one cursor too many */
+    (void)acks;
+    (void)n;
+    (void)arg;
+}
+
+/* The topic leaves the device, too: what it would miss from here on is nobody's. */
+static void leave_device(const struct ws *e, tg_str name)
+{
+    const struct tg_worker *w = ws_worker(e);
+    struct tg_store *store = tg_fanout_store(w->fanout, NULL);
+    const struct tg_device_topic topic = {.name = name};
+    const struct tg_device_acks acks = {
+        .user = e->token == NULL ? TG_STR("anon") : tg_str_of(e->token->user_id),
+        .device = tg_str_of(e->device),
+        .topics = &topic,
+        .n_topics = 1,
+        .ttl = w->opts->device_ttl,
+    };
+
+    if (e->device != NULL && store != NULL) {
+        (void)!tg_store_device_ack(store, &acks, on_left, NULL);
+    }
+}
+
+/* A subscribe that is not answered yet. */
+static struct ws_ask *find_subscribe(const struct ws *e, tg_str name)
+{
+    for (struct ws_ask *ask = e->asks; ask != NULL; ask = ask->next) {
+        if (ask->is_subscribe && tg_str_eq(ask->topic.name, name)) {
+            return ask;
+        }
+    }
+    return NULL;
+}
+
+static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {0};
+    TG_CLEANUP(tg_topic_fini) struct tg_topic_name name = {0};
+    const char *why = "topic is a string";
+    struct ws_ask *ask = NULL;
+    enum tg_rc rc = ws_read_text(json, "topic", &topic);
+
+    if (rc == TG_OK) {
+        rc = tg_admission_topic(ws_worker(e)->opts, e->token, tg_buf_view(&topic), &name, &why);
+    }
+    if (rc != TG_OK) {
+        ws_say_error(e, ref, rc, tg_str_of(why));
+        return;
+    }
+    ask = find_subscribe(e, name.name);
+    rc = tg_stream_remove(e->client.stream, name.name);
+    if (rc != TG_OK && ask == NULL) {
+        ws_say_error(e, ref, rc, TG_STR("this stream does not have the topic"));
+        return;
+    }
+    if (ask == NULL) {
+        e->n_topics--;
+    } else {
+        ws_finish_error(ask, TG_ECONFLICT, TG_STR("it was unsubscribed meanwhile"));
+    }
+    leave_device(e, name.name);
+    ws_say_ok(e, ref, TG_STR(""));
+}
+
+/* ---- token ---- */
+
+static void on_token(enum tg_rc rc, struct tg_token *token, void *arg)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf members = {.max = 64};
+    struct ws_ask *ask = arg;
+    struct ws *e = ask->e;
+    struct tg_stream_user user = {0};
+
+    ask->wait = NULL;
+    take_off(e, ask);
+    if (rc != TG_OK) {
+        ws_say_error(e, ref_of(ask), rc, TG_STR(""));
+        ws_free_ask(ask);
+        return;
+    }
+    user = tg_admission_stream_user(token);
+    rc = tg_stream_token(e->client.stream, &user);
+    if (rc == TG_OK) {
+        tg_token_unref(e->token);
+        e->token = tg_token_ref(token);
+        (void)tg_buf_printf(&members, ",\"exp\":%lld", (long long)token->exp_sec);
+        ws_say_ok(e, ref_of(ask), tg_buf_view(&members));
+    }
+    /* Another's: the stream has ended, and with it the socket. */
+    tg_token_unref(token);
+    ws_free_ask(ask);
+}
+
+static void take_token(struct ws *e, tg_str json, tg_str ref)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {0};
+    struct ws_ask *ask = NULL;
+    char payer[32];
+
+    if (ws_read_text(json, "token", &text) != TG_OK || text.n == 0) {
+        ws_say_error(e, ref, TG_EBADPARAM, TG_STR("token is a string"));
+        return;
+    }
+    /* Checks are paid by the address that the socket came from, by what is known of it still. */
+    (void)snprintf(payer, sizeof(payer), "ws-%x-%x", (unsigned)e->client.address_place.cells[0],
+                   (unsigned)e->client.address_place.cells[1]);
+    ask = ws_new_ask(e, ref);
+    tg_bearer_text(ws_worker(e), tg_str_of(payer), tg_buf_view(&text), on_token, ask, &ask->wait);
+}
+
+/* ---- all of them ---- */
+
+static tg_str skip_blanks(tg_str s)
+{
+    while (s.n > 0 && memchr(" \t\r\n", s.p[0], 4) != NULL) {
+        s = tg_str_skip(s, 1);
+    }
+    return s;
+}
+
+void ws_on_message(struct ws *e, tg_str text, bool is_over_rate)
+{
+    static const struct {
+        tg_str event;
+        void (*take)(struct ws *e, tg_str json, tg_str ref);
+    } table[] = {
+        {TG_STR_INIT("subscribe"), subscribe},
+        {TG_STR_INIT("unsubscribe"), unsubscribe},
+        {TG_STR_INIT("ack"), ws_ack},
+        {TG_STR_INIT("token"), take_token},
+    };
+    TG_CLEANUP(tg_buf_fini) struct tg_buf event = {0};
+    tg_str ref = TG_STR_NONE;
+
+    text = skip_blanks(text);
+    if (!tg_json_is_valid(text) || text.p[0] != '{') {
+        ws_say_error(e, ref, TG_EBADJSON, TG_STR("a message is a JSON object"));
+        return;
+    }
+    if (read_ref(text, &ref) != TG_OK) {
+        ws_say_error(e, ref, TG_EBADPARAM, TG_STR("ref is a string or a number, and short"));
+        return;
+    }
+    if (is_over_rate || e->n_asks == MAX_ASKS) {
+        ws_say_error(e, ref, TG_ERATE, TG_STR("too many messages"));
+        return;
+    }
+    if (ws_read_text(text, "event", &event) == TG_OK) {
+        for (size_t i = 0; i < TG_ARRAY_LEN(table); i++) {
+            if (tg_str_eq(tg_buf_view(&event), table[i].event)) {
+                table[i].take(e, text, ref);
+                return;
+            }
+        }
+    }
+    ws_say_error(e, ref, TG_EBADPARAM, TG_STR("event is subscribe, unsubscribe, ack or token"));
+}
