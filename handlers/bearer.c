@@ -208,7 +208,7 @@ static void on_spent(enum tg_rc rc, void *arg)
         tg_token_unref(token);
         return;
     }
-    answer(&wait->asked, wait, rc == TG_ECONFLICT ? TG_ETICKET : rc, token);
+    answer(&wait->asked, wait, rc == TG_ECONFLICT ? TG_ETICKET : tg_store_tell(rc), token);
 }
 
 /* TG_OK: under way. */

@@ -14,8 +14,8 @@ enum { MAX_ANSWER_BYTES = 1024 * 1024, MAX_KEY_BYTES = 1024 };
 
 static void refuse(struct tg_own *o, enum tg_rc rc)
 {
-    tg_own_refuse(o, rc, rc == TG_ENOTFOUND ? TG_STR("there is no such device") : TG_STR(""),
-                  TG_STR(""));
+    tg_own_refuse(o, tg_store_tell(rc),
+                  rc == TG_ENOTFOUND ? TG_STR("there is no such device") : TG_STR(""), TG_STR(""));
 }
 
 static void answer(struct tg_own *o, const struct tg_buf *json)

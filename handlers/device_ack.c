@@ -123,7 +123,7 @@ static void refuse(struct tg_own *o, enum tg_rc rc)
     if (rc == TG_ENOTFOUND) {
         tg_own_refuse(o, rc, TG_STR("there is no such device"), TG_STR(""));
     } else {
-        tg_own_refuse(o, rc, TG_STR(""), TG_STR(""));
+        tg_own_refuse(o, tg_store_tell(rc), TG_STR(""), TG_STR(""));
     }
 }
 

@@ -68,7 +68,7 @@ static void on_device(enum tg_rc rc, const struct tg_device *d, void *arg)
     }
     free(t);
     if (copy.done != NULL) {
-        copy.done(rc, copy.arg);
+        copy.done(tg_store_tell(rc), copy.arg);
     }
 }
 

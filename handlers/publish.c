@@ -128,7 +128,7 @@ static enum tg_rc told(enum tg_rc rc)
     if (rc == TG_OK || rc == TG_ECONFLICT) {
         return TG_OK;
     }
-    return rc == TG_EBUSY ? TG_EBUSY : rc == TG_ELIMIT ? TG_EBODYSIZE : TG_ESTORE;
+    return rc == TG_ELIMIT ? TG_EBODYSIZE : tg_store_tell(rc);
 }
 
 static void put_result(struct tg_buf *out, const struct publish *p, size_t i)

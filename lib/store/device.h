@@ -3,7 +3,7 @@
  *
  * A device belongs to a user: the same device id of two users is two devices. It is forgotten
  * `ttl` after it was last touched or acknowledged something. Calls, completions and refusals are
- * as store.h says of every operation; TG_EFULL is the store without memory. */
+ * as store.h says of every operation; TG_ESTOREFULL is the store without memory. */
 #ifndef TG_STORE_DEVICE_H
 #define TG_STORE_DEVICE_H
 

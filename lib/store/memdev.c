@@ -283,7 +283,7 @@ static void answer_whole(const struct question *q, struct device *d, const enum 
 
     for (size_t i = 0; i < q->ask->n_topics; i++) {
         topics[n] = copy_topic(q, find_topic(d, q->ask->topics[i].name));
-        topics[n++].ack = acks[i];
+        topics[n++].ack = acks == NULL ? TG_ACK_NONE : acks[i];
     }
     for (size_t i = 0; i < d->n_topics; i++) {
         if (!is_asked(q->ask, d->topics[i].name)) {
@@ -331,7 +331,7 @@ static enum tg_rc check_touch(const struct question *q, struct device *d,
         *ret_limit = TG_DEVICE_LIMIT_TOPICS;
         return TG_ELIMIT;
     }
-    return q->m->n_bytes > MAX_BYTES && (d == NULL || n_new > 0) ? TG_EFULL : TG_OK;
+    return q->m->n_bytes > MAX_BYTES && (d == NULL || n_new > 0) ? TG_ESTOREFULL : TG_OK;
 }
 
 static void touch(const struct question *q, struct tg_answer *a)

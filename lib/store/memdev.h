@@ -9,7 +9,7 @@
 
 struct tg_memdev;
 struct tg_memdev *tg_memdev_create(void);
-void tg_memdev_destroy(struct tg_memdev *d);
+void tg_memdev_destroy(struct tg_memdev *m);
 
 /* TG_VERB_DEVICE_*. What is answered is copied into the arena. */
 void tg_memdev_ask(struct tg_memdev *m, const struct tg_memlog *log, const struct tg_ask *ask,

@@ -128,7 +128,7 @@ enum tg_rc tg_memkeys_check(struct tg_memkeys *k, const struct tg_ask *ask, stru
         *ret_pos = key->pos;
         return TG_ECONFLICT;
     }
-    return k->once.n_bytes > MAX_BYTES ? TG_EFULL : TG_OK;
+    return k->once.n_bytes > MAX_BYTES ? TG_ESTOREFULL : TG_OK;
 }
 
 void tg_memkeys_keep(struct tg_memkeys *k, const struct tg_ask *ask, struct tg_memtime now,

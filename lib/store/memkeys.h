@@ -11,7 +11,7 @@ struct tg_memkeys *tg_memkeys_create(void);
 void tg_memkeys_destroy(struct tg_memkeys *k);
 
 /* TG_VERB_APPEND with a key: before it is written, TG_OK, TG_ECONFLICT with the first one's id,
- * or TG_EFULL; and what it was written as. */
+ * or TG_ESTOREFULL; and what it was written as. */
 enum tg_rc tg_memkeys_check(struct tg_memkeys *k, const struct tg_ask *ask, struct tg_memtime now,
                             struct tg_pos *ret_pos) TG_MUST_USE;
 void tg_memkeys_keep(struct tg_memkeys *k, const struct tg_ask *ask, struct tg_memtime now,

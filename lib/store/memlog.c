@@ -464,7 +464,7 @@ static enum tg_rc take_lease(struct tg_memlog *m, const struct tg_ask *ask, tg_s
             forget_leases(m, now);
         }
         if (m->leases.n >= MAX_LEASES) {
-            return TG_EFULL;
+            return TG_ESTOREFULL;
         }
         l = TG_NEW(struct lease);
         (void)tg_map_put(&m->leases, ask->feed, l);

@@ -252,7 +252,7 @@ static void read_operation(struct redis_store *s, struct command *c, const redis
     bool is_other_log = false;
 
     if (r->type == REDIS_REPLY_ERROR) {
-        a.rc = tg_redis_is_error(r, "OOM") ? TG_EFULL : TG_ESTORE;
+        a.rc = tg_redis_is_error(r, "OOM") ? TG_ESTOREFULL : TG_ESTORE;
         tg_log_limited(TG_LOG_WARN, "store_error", 10, TG_KS("reply", tg_redis_text(r)));
     } else if (!read_answer(s, c, r, &arena, &page, &a)) {
         a = (struct tg_answer){.rc = TG_ESTORE};

@@ -23,23 +23,6 @@ struct operation {
     void *arg;
 };
 
-const char *tg_verdict_word(enum tg_verdict v)
-{
-    switch (v) {
-    case TG_RESET_EXPIRED:
-        return "expired";
-    case TG_RESET_EPOCH:
-        return "epoch";
-    case TG_RESET_GAP:
-        return "gap";
-    case TG_RESET_AHEAD:
-        return "ahead";
-    case TG_COMPLETE:
-    default:
-        return "";
-    }
-}
-
 void tg_epoch_make(struct tg_epoch *ret_epoch)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz012345";

@@ -131,6 +131,10 @@ const struct tg_store_counts *tg_store_counts(const struct tg_store *s);
  * TG_NAME_MAX; then it has not started and `done` is not called. What is under way when the
  * store is lost completes with TG_ESTORE, before on_state says so. */
 
+/* What a client is told of an operation that ended so, or was refused: what is the store's own
+ * affair (a deadline, another log, a fence) is TG_ESTORE. */
+enum tg_rc tg_store_tell(enum tg_rc rc);
+
 /* ---- leases (one appender per feed) ---- */
 
 /* TG_OK: held until `ttl` from now, with a fence that is larger than every one given before.
@@ -149,7 +153,7 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
 /* ---- writing ---- */
 
 /* done: TG_OK and the id; TG_EFENCED (nothing written); TG_EEPOCH (the log is another one or is
- * gone: nothing written); TG_EFULL (the store has no memory left: nothing written); TG_ESTORE,
+ * gone: nothing written); TG_ESTOREFULL (nothing written); TG_ESTORE,
  * TG_ETIMEDOUT: unknown whether it was written. Appends of one handle are written in the order
  * of the calls. */
 typedef void tg_append_fn(enum tg_rc rc, struct tg_pos pos, void *arg);

@@ -480,10 +480,10 @@ ON_REDIS(without_memory_nothing_is_registered)
     cr_assert_eq(touch(&a), TG_OK);
     (void)server(&f, "CONFIG SET maxmemory 1");
     a.want.device = TG_STR("watch");
-    cr_assert_eq(touch(&a), TG_EFULL);
+    cr_assert_eq(touch(&a), TG_ESTOREFULL);
     cr_assert_eq(get(&a), TG_ENOTFOUND);
     a.want.device = TG_STR("phone");
-    cr_assert_eq(ack(&a), TG_EFULL);
+    cr_assert_eq(ack(&a), TG_ESTOREFULL);
     cr_assert_eq(list(&a, 10), TG_OK);
     cr_assert_eq(said.n_listed, 1);
     cr_assert_eq(get(&a), TG_OK);

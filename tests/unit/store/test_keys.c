@@ -227,8 +227,8 @@ ON_REDIS(a_key_of_a_log_that_is_gone_is_free)
 ON_REDIS(without_memory_no_key_is_used)
 {
     (void)server(&f, "CONFIG SET maxmemory 1");
-    cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_EFULL);
-    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_EFULL);
+    cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_ESTOREFULL);
+    cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_ESTOREFULL);
     (void)server(&f, "CONFIG SET maxmemory 0");
     cr_assert_eq(once(&f, "a", TG_SEC(60)), TG_OK);
     cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_OK);

@@ -415,7 +415,7 @@ Test(outage, a_full_server_writes_nothing_and_reads_on)
 
     (void)put("a", "1");
     (void)server(&f, "CONFIG SET maxmemory 1");
-    cr_assert_eq(append(&f, "a", "2"), TG_EFULL);
+    cr_assert_eq(append(&f, "a", "2"), TG_ESTOREFULL);
     cr_assert_eq(verdict("a", "", first), TG_COMPLETE);
     cr_assert_eq(f.n, 1);
     (void)server(&f, "CONFIG SET maxmemory 0");
@@ -457,7 +457,7 @@ Test(outage, a_page_is_cut_at_a_mebibyte)
 Test(outage, is_none_when_the_memory_ends)
 {
     (void)server(&f, "CONFIG SET maxmemory 1");
-    cr_assert_eq(append(&f, "a", "x"), TG_EFULL);
+    cr_assert_eq(append(&f, "a", "x"), TG_ESTOREFULL);
     /* Longer than from one heartbeat to the next. */
     pass_time(&f, TG_MS(5300));
     cr_assert_eq(f.n_down, 0);

@@ -321,6 +321,20 @@ BOTH(a_released_or_expired_lease_lets_nobody_write)
     cr_assert_eq(renew(&f, "feed", f.fence, TG_SEC(1)), TG_EFENCED);
 }
 
+/* ---- what is told ---- */
+
+Test(store, a_client_is_not_told_the_stores_own_affairs)
+{
+    cr_assert_eq(tg_store_tell(TG_OK), TG_OK);
+    cr_assert_eq(tg_store_tell(TG_ENOTFOUND), TG_ENOTFOUND);
+    cr_assert_eq(tg_store_tell(TG_ESTOREFULL), TG_ESTOREFULL);
+    cr_assert_eq(tg_store_tell(TG_EBUSY), TG_EBUSY);
+    cr_assert_eq(tg_store_tell(TG_ETIMEDOUT), TG_ESTORE);
+    cr_assert_eq(tg_store_tell(TG_EEPOCH), TG_ESTORE);
+    cr_assert_eq(tg_store_tell(TG_EFENCED), TG_ESTORE);
+    cr_assert_eq(tg_store_tell(TG_ECANCELED), TG_ESTORE);
+}
+
 /* ---- opening ---- */
 
 Test(store, options_that_make_no_sense_are_refused)
