@@ -114,7 +114,6 @@ struct tg_conn {
     bool is_over : 1;     /* over the limit: only here to be told so */
     bool is_closing : 1;  /* raw: on_close is due */
     bool shut_wanted : 1; /* raw: half-close when `out` is empty */
-    uint8_t raw_events;
     struct tg_watch watch;
     struct tg_timer timer; /* may be earlier than the deadline: it then starts again */
     struct tg_list node;   /* server's conns */
@@ -129,6 +128,7 @@ struct tg_conn {
     tg_usec first_byte;
     size_t resume; /* of the head scanner */
     uint64_t n_requests;
+    uint8_t raw_events;
     uint8_t peer_n;
     char peer[INET6_ADDRSTRLEN];
 };

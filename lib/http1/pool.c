@@ -90,7 +90,8 @@ char *tg_iobuf_room(struct tg_pool *pool, struct tg_iobuf *b, size_t n)
         memcpy(p, b->p + b->off, b->n);
     }
     give_back(pool, b->p, b->cap);
-    *b = (struct tg_iobuf){.p = p, .n = b->n, .cap = cap};
+    TG_ASSERT(cap <= UINT32_MAX);
+    *b = (struct tg_iobuf){.p = p, .n = b->n, .cap = (uint32_t)cap};
     return p + b->n;
 }
 
@@ -105,7 +106,7 @@ void tg_iobuf_append(struct tg_pool *pool, struct tg_iobuf *b, tg_str s)
 void tg_iobuf_skip(struct tg_iobuf *b, size_t n)
 {
     TG_ASSERT(n <= b->n);
-    b->off += n;
+    b->off += (uint32_t)n;
     b->n -= n;
 }
 

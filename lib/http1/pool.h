@@ -18,12 +18,13 @@ void tg_pool_fini(struct tg_pool *p);
 void *tg_pool_get(struct tg_pool *p);
 void tg_pool_put(struct tg_pool *p, void *piece);
 
-/* p[off..off+n) waits. cap 0: the bytes are somebody else's (read-only here), else owned. */
+/* p[off..off+n) waits. cap 0: the bytes are somebody else's (read-only here), else owned. Less
+ * than 4 GiB: two of them are in every connection. */
 struct tg_iobuf {
     char *p;
-    size_t off;
     size_t n;
-    size_t cap;
+    uint32_t off;
+    uint32_t cap;
 };
 
 static inline tg_str tg_iobuf_view(const struct tg_iobuf *b)
