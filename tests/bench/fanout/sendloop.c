@@ -99,7 +99,7 @@ int main(int argc, char **argv)
         return 2;
     }
     memset(l->event, 'x', l->n_event);
-    memcpy(l->event, "data: ~", 7);
+    memcpy(l->event, "data: ^", 7);
     memcpy(l->event + l->n_event - 2, "\n\n", 2);
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->listener = (struct watch){listen_local((uint16_t)strtoul(argv[1], NULL, 10)), on_accept};

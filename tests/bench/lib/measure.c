@@ -116,7 +116,20 @@ void send_all(int fd, const void *p, size_t n)
     }
 }
 
-/* ---- the clock and /proc ---- */
+/* ---- numbers, the clock and /proc ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+void sort_u64(uint64_t *values, size_t n)
+{
+    qsort(values, n, sizeof(*values), by_size);
+}
 
 uint64_t now_ns(void)
 {

@@ -23,6 +23,7 @@ int connect_local(uint16_t port);
 /* Sends all of it, waiting where the socket is full. */
 void send_all(int fd, const void *p, size_t n);
 
+void sort_u64(uint64_t *values, size_t n);
 uint64_t now_ns(void);
 /* CPU time of all threads of a process, in nanoseconds. */
 uint64_t cpu_ns(int pid);

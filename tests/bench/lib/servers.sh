@@ -61,7 +61,10 @@ token() {
             openssl dgst -sha256 -hmac "$JWT_SECRET" -binary | b64url)"
 }
 
-# gateway NAME PORT ADMIN-PORT UPSTREAM-PORT [STORE-URL]: one worker on the server's core.
+SERVICE_KEY=$(token service_role)
+
+# gateway NAME PORT ADMIN-PORT UPSTREAM-PORT [STORE-URL [STREAMS-KEYS]]: one worker on the
+# server's core. Topics `bench:<key>` are published and public.
 gateway() {
     cat >"$DIR/$1.yaml" <<END
 server: {listen: "127.0.0.1:$2", workers: 1, max_connections: 12000}
@@ -69,8 +72,12 @@ admin: {listen: "127.0.0.1:$3"}
 supabase:
   url: http://127.0.0.1:$4
   anon_key: $(token anon)
+  service_key: $SERVICE_KEY
   jwt_secret: $JWT_SECRET
-streams: {max: 20000, per_user: 20000, per_address: 20000}
+topics:
+  bench: { public: true }
+streams: {max: 12000, per_user: 20000, per_address: 20000${6:+, $6}}
+devices: {per_user: 1000}
 store: {url: "${5:-}"}
 log: {level: warn}
 END
