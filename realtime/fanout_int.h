@@ -78,8 +78,8 @@ struct cursor {
     struct page *page;
     struct tg_pos pos; /* everything at or below has been sent or skipped */
     uint32_t page_at;
-    enum cursor_state state;
-    enum tg_verdict verdict;
+    uint8_t state;         /* enum cursor_state */
+    uint8_t verdict;       /* enum tg_verdict */
     struct tg_epoch epoch; /* of pos */
     bool is_resume;
     bool is_earliest;

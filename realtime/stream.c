@@ -67,13 +67,13 @@ static struct tg_stream_topic describe(const struct cursor *c, char text[TG_CURS
 {
     struct tg_stream_topic t = {.name = c->topic->name.name,
                                 .state = c->topic->state,
-                                .verdict = c->verdict,
+                                .verdict = (enum tg_verdict)c->verdict,
                                 .is_resume = c->is_resume,
                                 .cursor = put_cursor(c, text)};
 
     t.is_recovered = c->is_resume && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
     if (c->verdict != TG_COMPLETE) {
-        t.reason = tg_str_of(tg_verdict_word(c->verdict));
+        t.reason = tg_str_of(tg_verdict_word(t.verdict));
     } else if (c->is_resume && !t.is_recovered) {
         t.reason = TG_STR("joining");
     }

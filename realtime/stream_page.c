@@ -181,7 +181,7 @@ static void take_page(struct cursor *c)
         return;
     }
     c->state = CUR_LIVE;
-    c->verdict = p->verdict;
+    c->verdict = (uint8_t)p->verdict;
     if (c->is_earliest && p->verdict == TG_RESET_EXPIRED) {
         c->verdict = TG_COMPLETE;
         c->page_at = 1; /* what retention took was not asked for: no reset */

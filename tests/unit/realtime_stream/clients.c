@@ -93,6 +93,30 @@ static void on_end(const char *why, void *arg)
     }
 }
 
+static void on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_rc rc,
+                     tg_str message, tg_id ref, void *arg)
+{
+    struct client *c = arg;
+    size_t at = strlen(c->answers);
+
+    cr_assert(c->is_started && !c->is_ended);
+    cr_assert(s == c->stream);
+    c->topic = *t;
+    (void)snprintf(c->answers + at, sizeof(c->answers) - at, "%s%c%llu:%s", at == 0 ? "" : " ",
+                   t->name.p[t->name.n - 1], (unsigned long long)ref,
+                   rc == TG_OK ? "ok" : tg_rc_name(rc));
+    memcpy(c->message, message.p, TG_MIN(message.n, sizeof(c->message) - 1));
+    if (c->closes_on_topic) {
+        tg_stream_close(s);
+    }
+}
+
+static const struct tg_sink_ops topic_sink = {.on_start = on_start,
+                                              .on_refused = on_refused,
+                                              .bytes = bytes_of,
+                                              .writev = on_writev,
+                                              .on_end = on_end,
+                                              .on_topic = on_topic};
 static const struct tg_sink_ops sink = {.on_start = on_start,
                                         .on_refused = on_refused,
                                         .bytes = bytes_of,
@@ -109,6 +133,14 @@ struct client *client_create(struct world *w)
     return c;
 }
 
+static const struct tg_stream_user test_user = {TG_STR_INIT(TEST_CLASS), TG_STR_INIT("user"),
+                                                TG_STR_INIT("token"), 0};
+
+int64_t seconds_from_now(int64_t n)
+{
+    return (int64_t)(tg_clock_wall_us() / TG_SEC(1)) + n;
+}
+
 static struct tg_stream_want want_of(char topic, const char *cursor, struct tg_topic_name *ret_name)
 {
     struct tg_stream_want want = {.name = ret_name};
@@ -117,44 +149,104 @@ static struct tg_stream_want want_of(char topic, const char *cursor, struct tg_t
 
     (void)snprintf(text, sizeof(text), "table:public.%c", topic);
     cr_assert_eq(tg_topic_parse(NULL, tg_str_of(text), ret_name, &why), TG_OK);
-    if (cursor != NULL && strcmp(cursor, "earliest") == 0) {
-        want.from = TG_FROM_EARLIEST;
-    } else if (cursor != NULL) {
-        want.from = TG_FROM_CURSOR;
-        cr_assert_eq(tg_cursor_parse(tg_str_of(cursor), &want.epoch, &want.pos), TG_OK);
+    if (cursor == NULL || strcmp(cursor, "now") == 0) {
+        return want;
     }
+    if (strcmp(cursor, "earliest") == 0) {
+        want.from = TG_FROM_EARLIEST;
+        return want;
+    }
+    want.from = TG_FROM_CURSOR;
+    cr_assert_eq(tg_cursor_parse(tg_str_of(cursor), &want.epoch, &want.pos), TG_OK);
     return want;
 }
 
-enum tg_rc client_open_until(struct client *c, const char *topics, const char *cursor,
-                             int64_t exp_sec)
+/* Frees the names. */
+static enum tg_rc open_wants(struct client *c, struct tg_stream_want *wants,
+                             struct tg_topic_name *names, size_t n, int64_t exp_sec)
 {
-    struct tg_topic_name names[MAX_TOPICS];
-    struct tg_stream_want wants[MAX_TOPICS] = {0};
     struct tg_stream_opts opts = {.wants = wants,
-                                  .n_wants = strlen(topics),
-                                  .user = {.class_id = TG_STR(TEST_CLASS),
-                                           .user_id = TG_STR("user"),
-                                           .token = TG_STR("token"),
-                                           .exp_sec = exp_sec},
-                                  .ops = &sink,
+                                  .n_wants = n,
+                                  .user = test_user,
+                                  .is_held = c->is_held,
+                                  .ops = c->takes_topics ? &topic_sink : &sink,
                                   .arg = c};
     enum tg_rc rc = TG_OK;
 
-    for (size_t i = 0; i < opts.n_wants; i++) {
-        wants[i] = want_of(topics[i], cursor, &names[i]);
-    }
+    opts.user.exp_sec = exp_sec;
     rc = tg_stream_open(c->world->fanout, &opts, &c->stream);
-    for (size_t i = 0; i < opts.n_wants; i++) {
+    for (size_t i = 0; i < n; i++) {
         tg_topic_fini(&names[i]);
     }
     cr_assert(!c->is_started && !c->is_refused, "told from inside the open");
     return rc;
 }
 
+enum tg_rc client_open_until(struct client *c, const char *topics, const char *cursor,
+                             int64_t exp_sec)
+{
+    struct tg_topic_name names[MAX_TOPICS];
+    struct tg_stream_want wants[MAX_TOPICS];
+    size_t n = strlen(topics);
+
+    for (size_t i = 0; i < n; i++) {
+        wants[i] = want_of(topics[i], cursor, &names[i]);
+    }
+    return open_wants(c, wants, names, n, exp_sec);
+}
+
+enum tg_rc client_open_wants(struct client *c, const char *wants)
+{
+    struct tg_topic_name names[MAX_TOPICS];
+    struct tg_stream_want list[MAX_TOPICS];
+    size_t n = 0;
+
+    while (*wants != '\0') {
+        char cursor[TG_CURSOR_MAX + 1] = "";
+
+        (void)snprintf(cursor, sizeof(cursor), "%.*s", (int)strcspn(wants + 2, " "), wants + 2);
+        list[n] = want_of(wants[0], cursor, &names[n]);
+        n++;
+        wants += 2 + strlen(cursor);
+        wants += *wants == ' ';
+    }
+    return open_wants(c, list, names, n, seconds_from_now(3600));
+}
+
+enum tg_rc client_add(struct client *c, char topic, const char *cursor, tg_id ref)
+{
+    struct tg_stream_user user = test_user;
+    struct tg_topic_name name;
+    struct tg_stream_want want = want_of(topic, cursor, &name);
+    size_t n = strlen(c->answers);
+    enum tg_rc rc = TG_OK;
+
+    user.exp_sec = seconds_from_now(3600);
+    rc = tg_stream_add(c->stream, &user, &want, ref);
+    tg_topic_fini(&name);
+    cr_assert_eq(strlen(c->answers), n, "answered from inside");
+    return rc;
+}
+
+enum tg_rc client_remove(struct client *c, char topic)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "table:public.%c", topic);
+    return tg_stream_remove(c->stream, tg_str_of(text));
+}
+
+enum tg_rc client_token(struct client *c, const char *class_id, int64_t exp_sec)
+{
+    const struct tg_stream_user user = {tg_str_of(class_id), TG_STR("user"), TG_STR("newer"),
+                                        exp_sec};
+
+    return tg_stream_token(c->stream, &user);
+}
+
 enum tg_rc client_open(struct client *c, const char *topics, const char *cursor)
 {
-    return client_open_until(c, topics, cursor, (int64_t)(tg_clock_wall_us() / TG_SEC(1)) + 3600);
+    return client_open_until(c, topics, cursor, seconds_from_now(3600));
 }
 
 struct client *live_client(struct world *w, const char *topics)
@@ -205,7 +297,8 @@ static void take_id(struct client *c, tg_str text)
     cr_assert_eq(tg_cursor_parse(text, &epoch, &pos), TG_OK);
     cr_assert_lt(c->n_ids, MAX_WORDS);
     /* Only a reset may lead back: into another log. */
-    cr_assert(c->n_ids == 0 || tg_pos_cmp(pos, c->ids[c->n_ids - 1]) >= 0 || pos.ms == 0,
+    cr_assert(c->goes_back || c->n_ids == 0 || tg_pos_cmp(pos, c->ids[c->n_ids - 1]) >= 0 ||
+                  pos.ms == 0,
               "ids go back");
     c->ids[c->n_ids++] = pos;
     (void)snprintf(c->last_id, sizeof(c->last_id), "%.*s", (int)text.n, text.p);
@@ -346,6 +439,21 @@ void wait_words(struct client *c, const char *words)
 
     run_until(c->world, has_words, &g);
     cr_assert_str_eq(client_words(c), words);
+}
+
+static bool has_answers(void *arg)
+{
+    const struct wanted *g = arg;
+
+    return strlen(g->client->answers) >= strlen(g->words);
+}
+
+void wait_answers(struct client *c, const char *answers)
+{
+    struct wanted g = {c, answers};
+
+    run_until(c->world, has_answers, &g);
+    cr_assert_str_eq(c->answers, answers);
 }
 
 const char *cursor_of(struct world *w, struct tg_pos pos, char *out)

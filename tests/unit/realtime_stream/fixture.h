@@ -50,7 +50,11 @@ struct client {
     enum tg_rc error;      /* what the next write fails with */
     tg_usec takes;         /* what a write costs */
     struct client *closes; /* another one, inside the next write */
-    bool closes_on_start, closes_on_write, closes_on_end;
+    bool closes_on_start, closes_on_write, closes_on_end, closes_on_topic;
+    /* before client_open */
+    bool is_held;
+    bool takes_topics; /* as a WebSocket: has on_topic */
+    bool goes_back;    /* its ids may: topics are added with older cursors */
     unsigned n_writes;
     /* what it was told */
     bool is_started, is_refused, is_ended;
@@ -62,6 +66,8 @@ struct client {
     enum tg_rc rc;
     char message[64];
     char why[32];
+    char answers[512];            /* of added topics: "b7:ok", "b7:TG_EBADTOPIC"; 7 is the ref */
+    struct tg_stream_topic topic; /* the last of them; its texts are gone */
     /* of client_words() */
     char words[1 << 16];
     size_t n_ids;
@@ -73,6 +79,8 @@ struct world *world_create(void);
 void world_start(struct world *w);
 void world_end(struct world *w);
 
+/* Both clocks go on by so much at once, and what is due then has been done. */
+void skip_time(struct world *w, tg_usec time);
 /* Runs the loop until `is_there(arg)`, or fails the test after 10 s. */
 void run_until(struct world *w, bool (*is_there)(void *arg), void *arg);
 /* Until all that is on its way has arrived: mails, pages, frees. For what must not come. */
@@ -101,6 +109,14 @@ struct client *client_create(struct world *w);
 enum tg_rc client_open(struct client *c, const char *topics, const char *cursor);
 enum tg_rc client_open_until(struct client *c, const char *topics, const char *cursor,
                              int64_t exp_sec);
+/* Each topic its own cursor: "a=now b=earliest c=<cursor>". */
+enum tg_rc client_open_wants(struct client *c, const char *wants);
+/* As TEST_CLASS. */
+enum tg_rc client_add(struct client *c, char topic, const char *cursor, tg_id ref);
+enum tg_rc client_remove(struct client *c, char topic);
+enum tg_rc client_token(struct client *c, const char *class_id, int64_t exp_sec);
+/* Seconds from now, on the wall clock. */
+int64_t seconds_from_now(int64_t n);
 /* Open on topics that the hub has covered: started. */
 struct client *live_client(struct world *w, const char *topics);
 void client_destroy(struct client *c);
@@ -112,6 +128,7 @@ void wait_started(struct client *c);
 void wait_refused(struct client *c);
 void wait_ended(struct client *c);
 void wait_words(struct client *c, const char *words);
+void wait_answers(struct client *c, const char *answers);
 /* The cursor text of a position in the store's log. */
 const char *cursor_of(struct world *w, struct tg_pos pos, char *out);
 

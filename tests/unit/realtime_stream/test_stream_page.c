@@ -217,3 +217,183 @@ Test(stream_page, an_answer_of_the_log_before_is_not_taken_for_the_new_one)
     world_end(w);
     client_destroy(c);
 }
+
+/* ---- many readers at once ---- */
+
+enum { N_BACK = 150 };
+
+static void open_back(struct world *w, struct client **c, size_t n, struct tg_pos from)
+{
+    char cursor[TG_CURSOR_MAX + 1];
+
+    for (size_t i = 0; i < n; i++) {
+        c[i] = client_create(w);
+        cr_assert_eq(client_open(c[i], "a", cursor_of(w, from, cursor)), TG_OK);
+    }
+    tell(w, 'a', TG_TOPIC_READY);
+}
+
+static void destroy_all(struct client **c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        client_destroy(c[i]);
+    }
+}
+
+Test(stream_page, equal_pages_asked_at_once_are_read_once)
+{
+    struct world *w = world_create();
+    struct client *c[N_BACK];
+    char words[WORDS];
+    struct tg_pos from;
+
+    world_start(w);
+    from = append(w, 'b', "before");
+    numbers(w, 100, words, false);
+    open_back(w, c, N_BACK, from);
+    for (int i = 0; i < N_BACK; i++) {
+        wait_words(c[i], words);
+    }
+    cr_assert_eq(tg_count_get(&w->counts->pages), 2);
+    world_end(w);
+    destroy_all(c, N_BACK);
+}
+
+/* A storm is not one moment: who comes a little later finds the page still there. */
+Test(stream_page, a_page_is_kept_for_who_comes_a_moment_later)
+{
+    struct world *w = world_create();
+    struct client *c[3];
+    char words[WORDS];
+    struct tg_pos from;
+
+    w->opts.heartbeat = TG_SEC(60);
+    world_start(w);
+    from = append(w, 'b', "before");
+    numbers(w, 10, words, false);
+    for (int i = 0; i < 2; i++) {
+        open_back(w, &c[i], 1, from);
+        wait_words(c[i], words);
+        cr_assert_eq(tg_count_get(&w->counts->pages), 1);
+    }
+    /* But not for long. */
+    for (int i = 0; i < 60; i++) {
+        skip_time(w, TG_SEC(2));
+    }
+    open_back(w, &c[2], 1, from);
+    wait_words(c[2], words);
+    cr_assert_eq(tg_count_get(&w->counts->pages), 2);
+    world_end(w);
+    destroy_all(c, 3);
+}
+
+Test(stream_page, the_next_page_waits_until_the_socket_has_taken_the_last)
+{
+    struct world *w = world_create();
+    char cursor[TG_CURSOR_MAX + 1];
+    struct client *c = NULL;
+    char words[WORDS];
+    struct tg_pos from;
+
+    w->opts.page_entries = 10;
+    world_start(w);
+    from = append(w, 'b', "before");
+    numbers(w, 40, words, false);
+    c = client_create(w);
+    c->room = 100;
+    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    tell(w, 'a', TG_TOPIC_READY);
+    settle(w);
+    cr_assert(c->is_started);
+    cr_assert_eq(c->out.n, 100);
+    cr_assert_eq(tg_count_get(&w->counts->pages), 1);
+    client_reads(c);
+    wait_words(c, words);
+    cr_assert_eq(tg_count_get(&w->counts->pages), 4);
+    world_end(w);
+    client_destroy(c);
+}
+
+static bool has_live_words(void *arg)
+{
+    return strlen(client_words(arg)) > 0;
+}
+
+/* Each write costs a fifth of a slice: all replays together take many turns. */
+Test(stream_page, replays_hold_up_no_live_stream)
+{
+    struct world *w = world_create();
+    struct client *back[N_BACK];
+    struct client *live = NULL;
+    char words[WORDS];
+    struct tg_pos from;
+    unsigned n_done = 0;
+
+    world_start(w);
+    live = live_client(w, "z");
+    from = append(w, 'b', "before");
+    numbers(w, 100, words, false);
+    open_back(w, back, N_BACK, from);
+    for (int i = 0; i < N_BACK; i++) {
+        back[i]->takes = 200;
+    }
+    wait_started(back[0]);
+    (void)publish(w, 'z', "live");
+    run_until(w, has_live_words, live);
+    for (int i = 0; i < N_BACK; i++) {
+        n_done += strcmp(client_words(back[i]), words) == 0;
+    }
+    cr_assert_lt(n_done, N_BACK / 2, "the live stream waited for %u replays", n_done);
+    for (int i = 0; i < N_BACK; i++) {
+        wait_words(back[i], words);
+    }
+    world_end(w);
+    client_destroy(live);
+    destroy_all(back, N_BACK);
+}
+
+Test(stream_page, readers_that_leave_while_it_is_read_leave_nothing_behind)
+{
+    struct world *w = world_create();
+    struct client *c[N_BACK];
+    char words[WORDS];
+    struct tg_pos from;
+
+    world_start(w);
+    from = append(w, 'b', "before");
+    numbers(w, 20, words, false);
+    open_back(w, c, N_BACK, from);
+    for (int i = 0; i < N_BACK; i++) {
+        if (i % 3 != 0) {
+            tg_stream_close(c[i]->stream);
+        }
+    }
+    for (int i = 0; i < N_BACK; i += 3) {
+        wait_words(c[i], words);
+    }
+    cr_assert_eq(tg_count_get(&w->counts->streams), N_BACK / 3);
+    world_end(w);
+    destroy_all(c, N_BACK);
+}
+
+Test(stream_page, pages_of_the_log_before_are_forgotten)
+{
+    struct world *w = world_create();
+    struct client *c[2];
+    char words[WORDS];
+    struct tg_pos from;
+
+    world_start(w);
+    from = append(w, 'b', "before");
+    numbers(w, 10, words, false);
+    open_back(w, c, 1, from);
+    wait_words(c[0], words);
+    w->epoch = (struct tg_epoch){"next"};
+    deliver(w);
+    settle(w);
+    open_back(w, c + 1, 1, from);
+    wait_words(c[1], words);
+    cr_assert_eq(tg_count_get(&w->counts->pages), 2, "read again");
+    world_end(w);
+    destroy_all(c, 2);
+}
