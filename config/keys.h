@@ -202,6 +202,12 @@
       "Reads of the log under way at once on one worker, for streams that replay.")                \
     K(streams, ready_wait, DURATION, "10s", "100ms", "1m", RESTART, PLAIN,                         \
       "How long a new stream waits for its topics to be covered upstream.")                        \
+    K(streams, snapshot_rows, U32, "200", "1", "1000", RESTART, PLAIN,                             \
+      "Rows in one page of a snapshot, at most.")                                                  \
+    K(streams, snapshot_bytes, BYTES, "256k", "16k", "4m", RESTART, PLAIN,                         \
+      "Bytes in one page of a snapshot; pages of wider rows get fewer rows.")                      \
+    K(streams, snapshot_reads, U32, "16", "1", "1000", RESTART, PLAIN,                             \
+      "Pages of snapshots that one worker reads from PostgREST at once.")                          \
     K(streams, topic_linger, DURATION, "1m", "0", "1h", RESTART, PLAIN,                            \
       "How long a worker keeps a topic's recent events at hand when its last reader has left.")    \
     K(streams, token_grace, DURATION, "5m", "0", "1h", RESTART, PLAIN,                             \

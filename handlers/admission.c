@@ -5,6 +5,7 @@
 #include "handlers/bearer.h"
 #include "handlers/device_touch.h"
 #include "handlers/forward.h"
+#include "handlers/snapshot_query.h"
 #include "store/device.h"
 
 /* ---- who ---- */
@@ -157,6 +158,12 @@ static enum tg_rc take_param(struct tg_admission *a, struct asked *q, tg_str nam
         }
     } else if (tg_str_eq(name, TG_STR("snapshot"))) {
         a->is_snapshot = tg_str_eq(value, TG_STR("1"));
+    } else if (tg_str_eq(name, TG_STR("snapshot_key"))) {
+        a->snapshot_key = value;
+        if (!tg_snapshot_is_column(value)) {
+            q->why = "snapshot_key is the name of a column";
+            return TG_EBADPARAM;
+        }
     }
     return TG_OK;
 }

@@ -29,12 +29,14 @@ struct tg_admission {
     struct tg_stream_user user; /* texts of `token` */
     struct tg_stream_want *wants;
     size_t n_wants;
-    bool has_cursor;    /* the client said where to begin (an id, `now`, `earliest`) */
-    bool is_snapshot;   /* snapshot=1 */
-    bool is_device_new; /* `device` has just been issued: tell it */
-    tg_str device;      /* empty: none */
-    tg_str label;       /* what the user calls it; empty: not told */
-    tg_str hint;        /* of a refusal; may be empty */
+    bool has_cursor;     /* the client said where to begin (an id, `now`, `earliest`) */
+    bool is_snapshot;    /* snapshot=1 */
+    tg_str snapshot_key; /* the column that orders its rows; empty: id */
+    void *kept;          /* the transport's own, in the arena */
+    bool is_device_new;  /* `device` has just been issued: tell it */
+    tg_str device;       /* empty: none */
+    tg_str label;        /* what the user calls it; empty: not told */
+    tg_str hint;         /* of a refusal; may be empty */
     struct tg_quota_place user_place; /* tg_client_open() takes them over */
     struct tg_quota_place address_place;
     /* private */

@@ -57,6 +57,9 @@ struct tg_handler_opts {
     size_t n_strict_tables;
     const struct tg_declared_list *declared; /* NULL: none */
     size_t max_topics;                       /* on one stream */
+    unsigned snapshot_page;                  /* rows of one page */
+    size_t snapshot_bytes;                   /* of one page */
+    unsigned snapshot_reads;                 /* pages read at once by one worker */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
     size_t ws_message_bytes;      /* a WebSocket client's message */
@@ -73,7 +76,7 @@ struct tg_handler_opts {
 struct tg_worker_counts {
     tg_count proxied, proxy_errors, tunnels, refused, streams_opened, jwks_fetches, jwks_failures,
         controls, signouts, signout_retries, denied, tickets, published, publish_duplicates,
-        publish_failures;
+        publish_failures, snapshots, snapshot_rows, snapshot_failures;
 };
 
 struct tg_worker {
@@ -92,8 +95,11 @@ struct tg_worker {
     struct tg_control_relay *relay;
     struct tg_list control_waits; /* handlers/control.c's */
     struct tg_list tunnels;       /* handlers/tunnel.c's */
-    uint64_t next_request;        /* of request ids */
-    char id_prefix[20];           /* of request ids: tells process and worker */
+    struct tg_list snapshots;     /* handlers/snapshot.c's: those that wait for a read */
+    struct tg_ids snapshot_ids;
+    unsigned n_snapshot_reads;
+    uint64_t next_request; /* of request ids */
+    char id_prefix[20];    /* of request ids: tells process and worker */
     struct tg_worker_counts counts;
     /* Here, because the operator's port reads them until the last worker has ended. */
     struct tg_http_counts http_counts;

@@ -122,6 +122,9 @@ enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u) 
 /* Puts a frame for this stream alone before what comes next, also while it is held. Takes the
  * reference. false: too many wait for the socket already, and this one is dropped. */
 bool tg_stream_tell(struct tg_stream *s, struct tg_frame *f);
+/* What has been told: all of it has been written, will be tried soon, or waits for the socket. */
+enum tg_told { TG_TOLD_ALL, TG_TOLD_SOON, TG_TOLD_BLOCKED };
+enum tg_told tg_stream_told(const struct tg_stream *s);
 /* No events until tg_stream_release(); what is told, and heartbeats, go out. Nothing is lost:
  * events wait in the log. */
 void tg_stream_hold(struct tg_stream *s);

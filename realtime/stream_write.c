@@ -411,6 +411,15 @@ bool tg_stream_tell(struct tg_stream *s, struct tg_frame *f)
     return is_taken;
 }
 
+enum tg_told tg_stream_told(const struct tg_stream *s)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    if (s->partial == NULL && s->controls == NULL) {
+        return TG_TOLD_ALL;
+    }
+    return s->is_blocked ? TG_TOLD_BLOCKED : TG_TOLD_SOON;
+}
+
 void tg_stream_hold(struct tg_stream *s)
 {
     TG_CHECK(s, TG_STREAM_MAGIC);

@@ -182,6 +182,9 @@ static void fill_handlers(struct tg_gateway *g)
     h->publish_once = TG_MS(c->publish.once_for_ms);
     h->publish_events = c->publish.events_max;
     h->event_bytes = c->store.event_bytes;
+    h->snapshot_page = c->streams.snapshot_rows;
+    h->snapshot_bytes = c->streams.snapshot_bytes;
+    h->snapshot_reads = c->streams.snapshot_reads;
     fill_topics(g);
     h->declared = &g->declared;
     h->max_topics = c->streams.topics_max;

@@ -73,6 +73,9 @@ GETTER(get_tunnels, w->counts.tunnels)
 GETTER(get_published, w->counts.published)
 GETTER(get_duplicates, w->counts.publish_duplicates)
 GETTER(get_unpublished, w->counts.publish_failures)
+GETTER(get_snapshots, w->counts.snapshots)
+GETTER(get_snapshot_rows, w->counts.snapshot_rows)
+GETTER(get_snapshot_failures, w->counts.snapshot_failures)
 GETTER(get_jwks, w->counts.jwks_fetches)
 GETTER(get_jwks_failures, w->counts.jwks_failures)
 GETTER(get_tickets, w->counts.tickets)
@@ -127,6 +130,9 @@ static const struct row rows[] = {
     {"published_total", "counter", "Events taken from publishers.", get_published},
     {"publish_duplicates_total", "counter", "Events taken before, by their key.", get_duplicates},
     {"publish_failures_total", "counter", "Events that the store did not take.", get_unpublished},
+    {"snapshots_total", "counter", "Snapshots begun.", get_snapshots},
+    {"snapshot_rows_total", "counter", "Rows told by snapshots.", get_snapshot_rows},
+    {"snapshot_failures_total", "counter", "Snapshots that failed.", get_snapshot_failures},
     {"streams", "gauge", "Open streams.", get_streams},
     {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},
     {"streams_opened_total", "counter", "Streams that began.", get_opened},

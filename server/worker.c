@@ -134,6 +134,7 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     w->auth = tg_auth_create(&opts->auth);
     make_id_prefix(w);
     tg_list_init(&w->tunnels);
+    tg_list_init(&w->snapshots);
     tg_list_init(&w->control_waits);
     tg_timer_init(&s->drain, on_drain_look);
     (void)snprintf(s->name, sizeof(s->name), "%u", w->index);
@@ -235,6 +236,7 @@ void tg_server_worker_destroy(struct tg_server_worker *s)
     tg_loop_destroy(s->w.loop);
     tg_fanout_destroy(s->w.fanout);
     tg_client_tables_fini(&s->w.clients);
+    tg_ids_fini(&s->w.snapshot_ids);
     tg_jwks_fetch_destroy(s->w.jwks);
     tg_auth_destroy(s->w.auth);
     tg_keys_unref(s->w.keys);

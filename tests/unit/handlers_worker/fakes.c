@@ -205,6 +205,28 @@ void tg_device_get_start(struct tg_exchange *x)
     n_devices++;
 }
 
+enum tg_told tg_stream_told(const struct tg_stream *s)
+{
+    cr_assert_eq((const void *)s, (void *)&stream_seen);
+    return stream_seen.told;
+}
+
+bool tg_stream_tell(struct tg_stream *s, struct tg_frame *f)
+{
+    tg_str text = tg_frame_sse(f);
+
+    cr_assert_eq((void *)s, (void *)&stream_seen);
+    put(stream_seen.told_text, sizeof(stream_seen.told_text), text);
+    tg_frame_unref(f);
+    return true;
+}
+
+void tg_stream_release(struct tg_stream *s)
+{
+    cr_assert_eq((void *)s, (void *)&stream_seen);
+    stream_seen.n_released++;
+}
+
 /* ---- the store ---- */
 
 struct tg_store *tg_fanout_store(const struct tg_fanout *f, struct tg_epoch *ret_epoch)
@@ -384,6 +406,7 @@ void fleet_make(struct fleet *f, size_t n, struct tg_keys *keys)
         w->keys = tg_keys_ref(keys);
         w->auth = tg_auth_create(&limits);
         tg_list_init(&w->tunnels);
+        tg_list_init(&w->snapshots);
         cr_assert_eq(tg_loop_create("t", MAX_MAILS, &w->loop), TG_OK);
         tg_loop_set_owner(w->loop, w);
         all[i] = w;
@@ -409,6 +432,7 @@ void fleet_drop(struct fleet *f)
         tg_loop_destroy(w->loop);
         tg_auth_destroy(w->auth);
         tg_client_tables_fini(&w->clients);
+        tg_ids_fini(&w->snapshot_ids);
         tg_keys_unref(w->keys);
     }
     for (size_t i = f->n; i > 0; i--) {

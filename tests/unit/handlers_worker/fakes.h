@@ -34,6 +34,9 @@ struct fake_stream_seen {
     struct tg_stream_want wants[8]; /* their names are gone */
     struct tg_stream_opts opts;     /* its texts are gone; ops and arg stay */
     enum tg_rc open_rc;
+    enum tg_told told;
+    char told_text[4096];
+    unsigned n_released;
 };
 
 struct fake_fetch_seen {
