@@ -9,9 +9,8 @@
 #include "util/map.h"
 
 enum {
-    MAX_BYTES = 64 << 20, /* of all devices */
-    SWEEP = 64,           /* expired devices forgotten with each question */
-    COST = 256,           /* of a user, a device or a topic beside its texts */
+    SWEEP = 64, /* expired devices forgotten with each question */
+    COST = 256, /* of a user, a device or a topic beside its texts */
 };
 
 struct user {
@@ -38,6 +37,7 @@ struct tg_memdev {
     struct tg_map users;
     struct tg_list all;
     size_t n_bytes;
+    size_t max_bytes;
 };
 
 /* One question on its way. */
@@ -331,7 +331,7 @@ static enum tg_rc check_touch(const struct question *q, struct device *d,
         *ret_limit = TG_DEVICE_LIMIT_TOPICS;
         return TG_ELIMIT;
     }
-    return q->m->n_bytes > MAX_BYTES && (d == NULL || n_new > 0) ? TG_ESTOREFULL : TG_OK;
+    return q->m->n_bytes > q->m->max_bytes && (d == NULL || n_new > 0) ? TG_ESTOREFULL : TG_OK;
 }
 
 static void touch(const struct question *q, struct tg_answer *a)
@@ -435,10 +435,11 @@ void tg_memdev_ask(struct tg_memdev *m, const struct tg_memlog *log, const struc
 
 /* ---- life ---- */
 
-struct tg_memdev *tg_memdev_create(void)
+struct tg_memdev *tg_memdev_create(size_t max_bytes)
 {
     struct tg_memdev *m = TG_NEW(struct tg_memdev);
 
+    m->max_bytes = max_bytes;
     tg_list_init(&m->all);
     return m;
 }

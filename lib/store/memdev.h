@@ -8,7 +8,8 @@
 #include "util/arena.h"
 
 struct tg_memdev;
-struct tg_memdev *tg_memdev_create(void);
+/* `max_bytes`: about as much may be held; more is TG_ESTOREFULL. */
+struct tg_memdev *tg_memdev_create(size_t max_bytes);
 void tg_memdev_destroy(struct tg_memdev *m);
 
 /* TG_VERB_DEVICE_*. What is answered is copied into the arena. */

@@ -7,9 +7,8 @@
 #include "util/map.h"
 
 enum {
-    MAX_BYTES = 32 << 20, /* of keys that are used once */
-    SWEEP = 64,           /* expired keys forgotten with each question */
-    COST = 160,           /* of a key beside its text */
+    SWEEP = 64, /* expired keys forgotten with each question */
+    COST = 160, /* of a key beside its text */
 };
 
 struct key {
@@ -27,6 +26,7 @@ struct table {
 };
 
 struct tg_memkeys {
+    size_t max_bytes;    /* of `once` */
     struct table once;   /* until: the monotonic clock */
     struct table denied; /* until: Unix time in seconds */
 };
@@ -128,7 +128,7 @@ enum tg_rc tg_memkeys_check(struct tg_memkeys *k, const struct tg_ask *ask, stru
         *ret_pos = key->pos;
         return TG_ECONFLICT;
     }
-    return k->once.n_bytes > MAX_BYTES ? TG_ESTOREFULL : TG_OK;
+    return k->once.n_bytes > k->max_bytes ? TG_ESTOREFULL : TG_OK;
 }
 
 void tg_memkeys_keep(struct tg_memkeys *k, const struct tg_ask *ask, struct tg_memtime now,
@@ -196,10 +196,11 @@ void tg_memkeys_denied(struct tg_memkeys *k, struct tg_memtime now, struct tg_ar
 
 /* ---- life ---- */
 
-struct tg_memkeys *tg_memkeys_create(void)
+struct tg_memkeys *tg_memkeys_create(size_t max_bytes)
 {
     struct tg_memkeys *k = TG_NEW(struct tg_memkeys);
 
+    k->max_bytes = max_bytes;
     init_table(&k->once);
     init_table(&k->denied);
     return k;

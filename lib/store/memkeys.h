@@ -7,7 +7,8 @@
 #include "util/arena.h"
 
 struct tg_memkeys;
-struct tg_memkeys *tg_memkeys_create(void);
+/* `max_bytes`: about as much may be held of keys that are used once; more is TG_ESTOREFULL. */
+struct tg_memkeys *tg_memkeys_create(size_t max_bytes);
 void tg_memkeys_destroy(struct tg_memkeys *k);
 
 /* TG_VERB_APPEND with a key: before it is written, TG_OK, TG_ECONFLICT with the first one's id,

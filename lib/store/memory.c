@@ -335,8 +335,8 @@ static enum tg_rc serve(struct tg_store_group *base, struct tg_loop *l)
     }
     g->loop = l;
     g->log = tg_memlog_create(&base->opts, time_now());
-    g->devices = tg_memdev_create();
-    g->keys = tg_memkeys_create();
+    g->devices = tg_memdev_create(base->opts.max_bytes / 4);
+    g->keys = tg_memkeys_create(base->opts.max_bytes / 4);
     tg_log(TG_LOG_WARN, "store_in_memory", TG_KZ("epoch", tg_memlog_epoch(g->log)->text),
            TG_KZ("means", "nothing survives a restart, one gateway only; configure redis"));
     return TG_OK;

@@ -84,7 +84,8 @@ struct tg_store_opts {
     size_t max_pending; /* operations under way per handle; more: TG_EBUSY */
     tg_usec timeout;    /* of one operation */
     const char *holder; /* this gateway's name on leases */
-    size_t max_bytes;   /* memory backend: of all entries; the oldest leave. 0: 256 MiB */
+    size_t max_bytes;   /* memory backend: of all entries; the oldest leave. Devices, and keys that
+                         * are used once, may have a quarter of it more each. 0: 256 MiB */
 };
 
 /* The shared state behind the handles of one process (memory: the log itself, an actor on the

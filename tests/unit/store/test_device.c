@@ -457,6 +457,36 @@ ON_REDIS(devices_end_with_the_server_and_register_anew)
     cr_assert_eq(said.device.topics[0].ack, TG_ACK_EPOCH);
 }
 
+/* ---- the memory ends ---- */
+
+ON_MEMORY(devices_end_with_the_memory)
+{
+    char id[16];
+    int n = 0;
+
+    f.opts.max_bytes = 100000;
+    fixture_reopen(&f);
+    for (enum tg_rc rc = TG_OK; rc == TG_OK; n++) {
+        (void)snprintf(id, sizeof(id), "d%d", n);
+        device_of("u1", id);
+        a.want.max_devices = 1000;
+        with_topic(&a, "a");
+        rc = touch(&a);
+        cr_assert(rc == TG_OK || rc == TG_ESTOREFULL);
+    }
+    cr_assert(n > 20 && n < 200, "%d", n);
+    cr_assert_eq(get(&a), TG_ENOTFOUND);
+    /* Those that are there go on, but have no more topics. */
+    device_of("u1", "d0");
+    with_cursor(&a, "a", f.last);
+    cr_assert_eq(touch(&a), TG_OK);
+    cr_assert_eq(ack(&a), TG_OK);
+    with_topic(&a, "b");
+    cr_assert_eq(touch(&a), TG_ESTOREFULL);
+    cr_assert_eq(forget(&a), TG_OK);
+    cr_assert_eq(touch(&a), TG_OK);
+}
+
 /* ---- what Redis holds ---- */
 
 ON_REDIS(every_key_of_a_device_expires)

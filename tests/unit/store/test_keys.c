@@ -224,6 +224,24 @@ ON_REDIS(a_key_of_a_log_that_is_gone_is_free)
     cr_assert_eq(append_once(&f, "t", "one", "key", TG_SEC(60)), TG_ECONFLICT);
 }
 
+ON_MEMORY(keys_end_with_the_memory)
+{
+    char key[16];
+    int n = 0;
+
+    f.opts.max_bytes = 100000;
+    fixture_reopen(&f);
+    for (enum tg_rc rc = TG_OK; rc == TG_OK; n++) {
+        (void)snprintf(key, sizeof(key), "k%d", n);
+        rc = once(&f, key, TG_SEC(60));
+        cr_assert(rc == TG_OK || rc == TG_ESTOREFULL);
+    }
+    cr_assert(n > 50 && n < 500, "%d", n);
+    cr_assert_eq(append_once(&f, "t", "x", "key", TG_SEC(60)), TG_ESTOREFULL);
+    cr_assert_eq(append(&f, "t", "x"), TG_OK);
+    cr_assert_eq(once(&f, "k0", TG_SEC(60)), TG_ECONFLICT);
+}
+
 ON_REDIS(without_memory_no_key_is_used)
 {
     (void)server(&f, "CONFIG SET maxmemory 1");
