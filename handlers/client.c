@@ -6,9 +6,12 @@
 #include "auth/token.h"
 #include "handlers/admission.h"
 #include "handlers/worker.h"
+#include "handlers/ws.h"
 #include "util/map.h"
 
 enum { MIN_BUCKETS = 64, LOAD = 2 /* clients per bucket before it grows */ };
+
+#define USER_KEY_MASK 0x7FFFFFFFU
 
 /* ---- keys ---- */
 
@@ -21,7 +24,7 @@ static uint64_t key_of(tg_str user, tg_str text)
 
 static uint32_t user_key_of(tg_str user)
 {
-    return (uint32_t)(tg_hash(user) >> 32);
+    return (uint32_t)(tg_hash(user) >> 33);
 }
 
 /* ---- tables ---- */
@@ -150,7 +153,7 @@ enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
     c->address_place = a->address_place;
     a->user_place.is_taken = false;
     a->address_place.is_taken = false;
-    c->user_key = user_key_of(tg_admission_user(a));
+    c->user_key = user_key_of(tg_admission_user(a)) & USER_KEY_MASK;
     if (a->device.n > 0) {
         link_in(&w->clients.devices, &c->device, key_of(tg_admission_user(a), a->device));
     }
@@ -169,22 +172,27 @@ void tg_client_leave(struct tg_worker *w, struct tg_client *c)
     tg_quota_give(w->opts->per_address, w->index, &c->address_place);
 }
 
-enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, const struct tg_token *token)
+enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, struct tg_token *token)
 {
     const struct tg_stream_user u = tg_admission_stream_user(token);
     enum tg_rc rc = c->stream == NULL ? TG_ECLOSED : tg_stream_token(c->stream, &u);
 
-    if (rc == TG_OK && c->session.at != NULL) {
+    if (rc != TG_OK) {
+        return rc;
+    }
+    if (c->session.at != NULL) {
         unlink_from(&w->clients.sessions, &c->session);
         link_in(&w->clients.sessions, &c->session, key_of(u.user_id, token->session_id));
     }
-    return rc;
+    if (c->is_socket) {
+        tg_ws_keep_token(c, token);
+    }
+    return TG_OK;
 }
 
 /* ---- all that are meant ---- */
 
-size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device,
-                        const struct tg_token *token)
+size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device, struct tg_token *token)
 {
     const uint64_t key = key_of(user, device);
     const uint32_t user_key = user_key_of(user);

@@ -40,7 +40,8 @@ struct tg_client {
     struct tg_stream *stream; /* NULL: not yet, or over: the transport sees to that */
     struct tg_client_hook device;
     struct tg_client_hook session;
-    uint32_t user_key;
+    uint32_t user_key : 31;
+    uint32_t is_socket : 1; /* a WebSocket, which keeps its token itself (tg_ws_keep_token) */
     struct tg_quota_place user_place;
     struct tg_quota_place address_place;
 };
@@ -54,7 +55,7 @@ enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
 void tg_client_leave(struct tg_worker *w, struct tg_client *c);
 
 /* A fresh token for this stream (tg_stream_token), which may belong to another session. */
-enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, const struct tg_token *token);
+enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, struct tg_token *token);
 
 /* Open streams of a device on this worker. `user` is a user's id, or "anon". */
 size_t tg_clients_of_device(const struct tg_worker *w, tg_str user, tg_str device);
@@ -67,7 +68,6 @@ size_t tg_clients_end_session(struct tg_worker *w, tg_str user, tg_str session, 
 size_t tg_clients_end_user(struct tg_worker *w, tg_str user, const char *why);
 /* All of this user but those of `session`. */
 size_t tg_clients_end_others(struct tg_worker *w, tg_str user, tg_str session, const char *why);
-size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device,
-                        const struct tg_token *token);
+size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device, struct tg_token *token);
 
 #endif

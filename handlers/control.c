@@ -281,7 +281,7 @@ static void take(struct tg_worker *w, tg_str payload)
         take_token(w, &c);
         break;
     case TG_CONTROL_DEVICE_END:
-        (void)tg_clients_end_device(w, c.user, c.device, "device");
+        (void)tg_clients_end_device(w, c.user, c.device, "deleted");
         break;
     case TG_CONTROL_SESSION_END:
         tg_session_on_end(w, &c);

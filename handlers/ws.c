@@ -543,6 +543,7 @@ static void on_admitted(enum tg_rc rc, tg_str why, struct tg_admission *a, void 
     struct ws *e = arg;
 
     if (rc == TG_OK) {
+        e->client.is_socket = 1;
         rc = tg_client_open(&e->client, a, &sink, e, false);
     }
     if (rc != TG_OK) {

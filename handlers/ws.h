@@ -5,6 +5,12 @@
 
 #include "handlers/exchange.h"
 
+struct tg_client;
+struct tg_token;
+
 void tg_ws_start(struct tg_exchange *x);
+
+/* Its stream has a fresh token, with which it subscribes from now on. For client.c. */
+void tg_ws_keep_token(struct tg_client *c, struct tg_token *token);
 
 #endif

@@ -11,6 +11,7 @@
 #include "handlers/device_touch.h"
 #include "handlers/exchange.h"
 #include "handlers/hello.h"
+#include "handlers/ws.h"
 #include "handlers/ws_int.h"
 #include "store/device.h"
 #include "util/json.h"
@@ -388,12 +389,19 @@ static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
 
 /* ---- token ---- */
 
+void tg_ws_keep_token(struct tg_client *c, struct tg_token *token)
+{
+    struct ws *e = TG_CONTAINER_OF(c, struct ws, client);
+
+    tg_token_unref(e->token);
+    e->token = tg_token_ref(token);
+}
+
 static void on_token(enum tg_rc rc, struct tg_token *token, void *arg)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf members = {.max = 64};
     struct ws_ask *ask = arg;
     struct ws *e = ask->e;
-    struct tg_stream_user user = {0};
 
     ask->wait = NULL;
     take_off(e, ask);
@@ -402,11 +410,8 @@ static void on_token(enum tg_rc rc, struct tg_token *token, void *arg)
         ws_free_ask(ask);
         return;
     }
-    user = tg_admission_stream_user(token);
-    rc = tg_stream_token(e->client.stream, &user);
+    rc = tg_client_token(ws_worker(e), &e->client, token);
     if (rc == TG_OK) {
-        tg_token_unref(e->token);
-        e->token = tg_token_ref(token);
         (void)tg_buf_printf(&members, ",\"exp\":%lld", (long long)token->exp_sec);
         ws_say_ok(e, ref_of(ask), tg_buf_view(&members));
     }

@@ -12,6 +12,7 @@
 #include "auth/seal.h"
 #include "auth/token.h"
 #include "handlers/quota.h"
+#include "handlers/ws.h"
 #include "store/device.h"
 
 struct asked asked[MAX_ASKED];
@@ -93,6 +94,13 @@ enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
 
     (void)snprintf(c->token, sizeof(c->token), "%.*s", TG_STR_ARG(u->class_id));
     return TG_OK;
+}
+
+void tg_ws_keep_token(struct tg_client *c, struct tg_token *token)
+{
+    struct client *mine = TG_CONTAINER_OF(c, struct client, c);
+
+    mine->is_kept = token != NULL;
 }
 
 /* ---- the store ---- */

@@ -31,7 +31,8 @@ struct client {
     struct tg_client c;
     struct tg_worker *w;
     char ended[32]; /* why; empty: it is open */
-    char token[32]; /* the sub of the newest it was given */
+    char token[64]; /* the class of the newest that its stream was given */
+    bool is_kept;   /* the same, by a WebSocket */
 };
 
 struct group {

@@ -335,7 +335,7 @@ Test(control, device_end_ends_the_streams_of_that_device)
     same_name = group_stream(&g, 1, "v", "s1", "d1");
     c.user = tg_str_of(user_of("u"));
     send_and_tell(&g, &c);
-    cr_assert_str_eq(d1->ended, "device");
+    cr_assert_str_eq(d1->ended, "deleted");
     cr_assert_str_empty(d2->ended);
     cr_assert_str_empty(same_name->ended);
     group_drop(&g);
@@ -346,6 +346,7 @@ Test(control, token_reaches_the_devices_streams_and_moves_their_session)
     struct group g;
     struct client *d1 = NULL;
     struct client *d2 = NULL;
+    struct client *socket = NULL;
     struct tg_token *t = token_of("u", "s2", NOW_SEC);
     const struct tg_control c = {.kind = TG_CONTROL_TOKEN,
                                  .user = tg_str_of(t->user_id),
@@ -359,14 +360,17 @@ Test(control, token_reaches_the_devices_streams_and_moves_their_session)
     group_make(&g);
     d1 = group_stream(&g, 1, "u", "s1", "d1");
     d2 = group_stream(&g, 1, "u", "s1", "d2");
+    socket = group_stream(&g, 1, "u", "s1", "d1");
+    socket->c.is_socket = 1;
     send_and_tell(&g, &foreign);
     cr_assert_str_empty(d1->token);
     send_and_tell(&g, &c);
     cr_assert_str_not_empty(d1->token);
     cr_assert_str_empty(d2->token);
     cr_assert_eq(tg_clients_end_session(&g.workers[1], tg_str_of(t->user_id), TG_STR("s2"), "x"),
-                 1);
+                 2);
     cr_assert_str_eq(d1->ended, "x");
+    cr_assert(socket->is_kept && !d1->is_kept);
     tg_token_unref(t);
     group_drop(&g);
 }

@@ -334,6 +334,12 @@ void tg_ws_start(struct tg_exchange *x)
     n_websockets++;
 }
 
+void tg_ws_keep_token(struct tg_client *c, struct tg_token *token)
+{
+    (void)c;
+    (void)token;
+}
+
 bool tg_tunnel_is_upgrade(const struct tg_head *head)
 {
     return tg_fields_has_token(head->fields, TG_STR("Upgrade"), TG_STR("websocket"));
