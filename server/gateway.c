@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "auth/digest.h"
+#include "auth/digest.h"
 #include "auth/jwks.h"
 #include "auth/seal.h"
 #include "config/config.h"
@@ -442,6 +443,7 @@ enum tg_rc tg_gateway_start(const struct tg_config *cfg, struct tg_gateway **ret
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     enum tg_rc rc = TG_OK;
 
+    tg_crypto_init();
     g->cfg = cfg;
     g->n_workers = cfg->server.workers != 0 ? cfg->server.workers : (unsigned)TG_MAX(cpus, 1L);
     g->n_workers = TG_MIN(g->n_workers, (unsigned)MAX_WORKERS);

@@ -2,8 +2,14 @@
 #include "auth/digest.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sys/random.h>
+
+void tg_crypto_init(void)
+{
+    TG_ASSERT(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL) == 1);
+}
 
 struct tg_sha256 tg_sha256(tg_str text)
 {

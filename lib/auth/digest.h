@@ -6,6 +6,10 @@
 
 enum { TG_SHA256_BYTES = 32, TG_SHA1_BYTES = 20 };
 
+/* Before anything in the process uses OpenSSL: its error texts, which no log line of ours holds,
+ * are half a megabyte of resident memory and stay away. */
+void tg_crypto_init(void);
+
 struct tg_sha256 {
     uint8_t b[TG_SHA256_BYTES];
 };
