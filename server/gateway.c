@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "auth/digest.h"
-#include "auth/digest.h"
 #include "auth/jwks.h"
 #include "auth/seal.h"
 #include "config/config.h"

@@ -1,16 +1,8 @@
 /* Digests, hexadecimal, base64url. */
 #include <criterion/criterion.h>
-#include <openssl/err.h>
 
 #include "auth/b64url.h"
 #include "auth/digest.h"
-
-Test(digest, without_the_error_texts_of_the_library)
-{
-    tg_crypto_init();
-    (void)tg_sha256(TG_STR("abc"));
-    cr_assert_null(ERR_reason_error_string(ERR_PACK(ERR_LIB_EVP, 0, 107)));
-}
 
 Test(digest, of_known_texts)
 {
