@@ -306,7 +306,7 @@ enum tg_rc tg_upstream_fetch(struct tg_upstream *up, const struct tg_call_reques
 {
     (void)up;
     cr_assert_eq(body.n, 0);
-    cr_assert_eq(max_bytes, TG_JWKS_MAX_BYTES);
+    cr_assert(strcmp(req->service, "jwks") != 0 || max_bytes == TG_JWKS_MAX_BYTES);
     fetch_seen.n++;
     fetch_seen.target[0] = '\0';
     put(fetch_seen.target, sizeof(fetch_seen.target), req->target);
