@@ -10,7 +10,7 @@ import { named, placeGateway, TASKS, until, Writer } from './lib/streams.mjs';
 const stack = useLocalbase();
 const gateway = useGateway(async () => {
   await stack.ready;
-  return inFrontOf(stack, { server: { workers: 1 } });
+  return inFrontOf(stack, { server: { workers: 1 }, streams: { token_grace: '0' } });
 });
 
 /** The error that opening a stream gives. */
