@@ -170,12 +170,12 @@ Test(shape, fields_are_names_joined_by_commas_each_counted_once)
 
 Test(shape, at_most_64_fields)
 {
-    char text[64 * 4 + 8] = "";
+    char text[65 * 4 + 8] = "";
 
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 65; i++) {
         (void)snprintf(text + strlen(text), 8, "%sc%02d", i == 0 ? "" : ",", i);
     }
-    cr_assert_eq(shape(text, false, false).n_fields, 64);
-    strcat(text, ",x");
     refused(text, "at most 64");
+    text[strlen(text) - strlen(",c64")] = '\0';
+    cr_assert_eq(shape(text, false, false).n_fields, 64);
 }

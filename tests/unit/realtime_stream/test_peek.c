@@ -207,7 +207,7 @@ Test(peek, leaves_other_cursors_to_a_stream)
     cr_assert_eq(peek(w, ask(w, "a", &ahead)), TG_EAGAIN);
     cr_assert_eq(peek(w, ask(w, "a", &below)), TG_EAGAIN);
     k = ask(w, "a", &start);
-    strcpy(k->wants[0].epoch.text, "other");
+    k->wants[0].epoch = (struct tg_epoch){"other"};
     cr_assert_eq(peek(w, k), TG_EAGAIN);
     k = ask(w, "a", &start);
     k->wants[0].from = TG_FROM_EARLIEST;
