@@ -215,6 +215,12 @@
     K(streams, max_age, DURATION, "12h", "0", "30d", RESTART, PLAIN,                               \
       "How old a stream gets, less up to a tenth at random; then it ends with bye. 0: any age.")
 
+#define TG_CONFIG_POLLS(K)                                                                         \
+    K(polls, next, DURATION, "30s", "1s", "1h", RESTART, PLAIN,                                    \
+      "When to ask again, as a poll without news is told (Next-Poll), a tenth more or less.")      \
+    K(polls, bytes, BYTES, "256k", "1k", "16m", RESTART, PLAIN,                                    \
+      "Bytes of the events in one answer to a poll; an event that is larger comes alone.")
+
 #define TG_CONFIG_PUBLISH(K)                                                                       \
     K(publish, secret, TEXT, "", "0", "1024", RESTART, SECRET,                                     \
       "Signs requests to /sync/v1/publish that carry no service key; empty takes none. At least "  \
@@ -256,6 +262,7 @@
     S(realtime, TG_CONFIG_REALTIME, "The upstream Realtime sockets.")                              \
     S(strict, TG_CONFIG_STRICT, "Table topics, for which Supabase's own policies decide.")         \
     S(streams, TG_CONFIG_STREAMS, "Streams to clients.")                                           \
+    S(polls, TG_CONFIG_POLLS, "Polls.")                                                            \
     S(publish, TG_CONFIG_PUBLISH, "Events of declared topics, by POST /sync/v1/publish.")          \
     S(devices, TG_CONFIG_DEVICES, "What is remembered of clients that name themselves.")           \
     S(admin, TG_CONFIG_ADMIN, "The operator's port.")                                              \

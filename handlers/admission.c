@@ -213,7 +213,7 @@ static enum tg_rc read_query(struct tg_admission *a, const char **ret_why)
     if (a->opts.takes_last_event_id && last != NULL && last->value.n > 0) {
         q.cursor = last->value;
     }
-    return place_wants(a, q.cursor);
+    return place_wants(a, q.cursor.n > 0 ? q.cursor : a->opts.cursor);
 }
 
 /* ---- places ---- */

@@ -4,6 +4,7 @@
 #include "handlers/cors.h"
 #include "handlers/device.h"
 #include "handlers/exchange.h"
+#include "handlers/poll.h"
 #include "handlers/proxy.h"
 #include "handlers/publish.h"
 #include "handlers/sse.h"
@@ -21,6 +22,7 @@ struct endpoint {
 static const struct endpoint endpoints[] = {
     {TG_STR_INIT("/sync/v1/stream"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_sse_start},
     {TG_STR_INIT("/sync/v1/ws"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_ws_start},
+    {TG_STR_INIT("/sync/v1/poll"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_poll_start},
     {TG_STR_INIT("/sync/v1/ticket"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_ticket_start},
     {TG_STR_INIT("/sync/v1/publish"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_publish_start},
     {TG_STR_INIT("/sync/v1/ack"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_device_ack_start},

@@ -64,6 +64,8 @@ struct tg_handler_opts {
     tg_usec stream_heartbeat;
     size_t ws_message_bytes;      /* a WebSocket client's message */
     uint32_t ws_messages_per_sec; /* of one WebSocket client; not 0 */
+    tg_usec poll_next;            /* what a poll without news is told */
+    size_t poll_bytes;            /* events of one answer */
     /* Devices. */
     tg_usec device_ttl;         /* since it was last here */
     unsigned max_devices;       /* of a user */
@@ -74,9 +76,10 @@ struct tg_handler_opts {
 };
 
 struct tg_worker_counts {
-    tg_count proxied, proxy_errors, tunnels, refused, streams_opened, jwks_fetches, jwks_failures,
-        controls, signouts, signout_retries, denied, tickets, published, publish_duplicates,
-        publish_failures, snapshots, snapshot_rows, snapshot_failures;
+    tg_count proxied, proxy_errors, tunnels, refused, streams_opened, polls, polls_at_once,
+        jwks_fetches, jwks_failures, controls, signouts, signout_retries, denied, tickets,
+        published, publish_duplicates, publish_failures, snapshots, snapshot_rows,
+        snapshot_failures;
 };
 
 struct tg_worker {

@@ -188,6 +188,8 @@ static void fill_handlers(struct tg_gateway *g)
     fill_topics(g);
     h->declared = &g->declared;
     h->max_topics = c->streams.topics_max;
+    h->poll_next = TG_MS(c->polls.next_ms);
+    h->poll_bytes = c->polls.bytes;
     h->stream_retry = TG_MS(c->streams.retry_ms);
     h->stream_heartbeat = TG_MS(c->streams.heartbeat_ms);
     h->ws_message_bytes = c->streams.message_bytes;

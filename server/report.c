@@ -85,6 +85,8 @@ GETTER(get_signout_retries, w->counts.signout_retries)
 GETTER(get_denied, w->counts.denied)
 GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
 GETTER(get_wtopics, tg_fanout_counts(w->fanout)->topics)
+GETTER(get_polls, w->counts.polls)
+GETTER(get_polls_at_once, w->counts.polls_at_once)
 GETTER(get_opened, tg_fanout_counts(w->fanout)->opened)
 GETTER(get_ended, tg_fanout_counts(w->fanout)->ended)
 GETTER(get_frames, tg_fanout_counts(w->fanout)->frames)
@@ -135,6 +137,9 @@ static const struct row rows[] = {
     {"snapshot_failures_total", "counter", "Snapshots that failed.", get_snapshot_failures},
     {"streams", "gauge", "Open streams.", get_streams},
     {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},
+    {"polls_total", "counter", "Answers to polls, but for errors.", get_polls},
+    {"polls_at_once_total", "counter", "Of these, answered from memory in the turn of the request.",
+     get_polls_at_once},
     {"streams_opened_total", "counter", "Streams that began.", get_opened},
     {"streams_ended_total", "counter", "Streams that ended.", get_ended},
     {"frames_total", "counter", "Events that reached the worker.", get_frames},

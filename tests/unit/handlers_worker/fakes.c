@@ -23,6 +23,7 @@ struct fake_touch_seen touch_seen;
 bool is_store_down;
 struct fake_once_seen once_seen;
 struct fake_stream_seen stream_seen;
+struct fake_peek peek_says = {.rc = TG_EAGAIN};
 struct fake_fetch_seen fetch_seen;
 unsigned n_proxied, n_tunnelled, n_devices, n_websockets;
 enum tg_service proxied_service;
@@ -183,6 +184,41 @@ enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
     stream_seen.fresh[0] = '\0';
     put(stream_seen.fresh, sizeof(stream_seen.fresh), u->token);
     return stream_seen.token_rc;
+}
+
+size_t tg_stream_cursor(const struct tg_stream *s, char out[TG_CURSOR_MAX + 1])
+{
+    cr_assert_eq((const void *)s, (void *)&stream_seen);
+    out[0] = '\0';
+    put(out, TG_CURSOR_MAX + 1, tg_str_of(stream_seen.cursor));
+    return strlen(out);
+}
+
+bool tg_stream_is_behind(const struct tg_stream *s)
+{
+    cr_assert_eq((const void *)s, (void *)&stream_seen);
+    return stream_seen.is_behind;
+}
+
+enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_stream_want *wants, size_t n_wants,
+                   const struct tg_stream_user *user, tg_peek_fn *take, void *arg,
+                   struct tg_peeked *ret_peeked)
+{
+    (void)f;
+    (void)user;
+    cr_assert(n_wants > 0 && wants[0].name->name.n > 0);
+    peek_says.n++;
+    if (peek_says.rc != TG_OK) {
+        return peek_says.rc;
+    }
+    *ret_peeked = peek_says.peeked;
+    for (size_t i = 0; i < TG_ARRAY_LEN(peek_says.messages) && peek_says.messages[i]; i++) {
+        if (!take(tg_str_of(peek_says.messages[i]), arg)) {
+            ret_peeked->has_more = true;
+            break;
+        }
+    }
+    return TG_OK;
 }
 
 /* ---- other endpoints ---- */

@@ -7,6 +7,7 @@
 #include "handlers/jwks_fetch.h"
 #include "handlers/route.h"
 #include "realtime/listeners.h"
+#include "realtime/peek.h"
 #include "store/device.h"
 
 struct tg_conn {
@@ -37,6 +38,16 @@ struct fake_stream_seen {
     enum tg_told told;
     char told_text[4096];
     unsigned n_released;
+    const char *cursor; /* what it says of itself */
+    bool is_behind;
+};
+
+/* What the worker's rings answer: TG_EAGAIN until a test says else. */
+struct fake_peek {
+    enum tg_rc rc;
+    const char *messages[8];
+    struct tg_peeked peeked;
+    unsigned n; /* times asked */
 };
 
 struct fake_fetch_seen {
@@ -87,6 +98,7 @@ struct fake_once_seen {
 
 extern struct fake_once_seen once_seen;
 extern struct fake_stream_seen stream_seen;
+extern struct fake_peek peek_says;
 extern struct fake_fetch_seen fetch_seen;
 extern unsigned n_proxied, n_tunnelled, n_devices, n_websockets;
 extern enum tg_service proxied_service;
