@@ -7,6 +7,7 @@ import { startRedis } from './lib/redis.mjs';
 import { openStream } from './lib/sse.mjs';
 import { placeGateway, TASKS, until, Writer } from './lib/streams.mjs';
 import { client } from './lib/supabase.mjs';
+import { openSocket } from './lib/ws.mjs';
 
 const stack = useLocalbase();
 const SECRET = 'group-secret-group-secret-group-secret';
@@ -158,6 +159,27 @@ for (const [kind, make] of [
       const stream = await open(t, there, again.token);
       assert.equal(await codeOf(here, again.token), undefined);
       assert.equal(stream.ofType('bye').length, 0);
+    });
+
+    test('ends WebSockets with 1008, also when their token has moved on', async (t) => {
+      const { here, there = here } = await make(t);
+      const user = await signUp(here);
+      const other = await signInAgain(here, user);
+      const socket = await openSocket(there.url, { topics: TASKS, token: other.token });
+      t.after(() => socket.kill());
+      await socket.tell('token', { token: user.token });
+      const stays = await openSocket(there.url, { topics: TASKS, token: other.token });
+      t.after(() => stays.kill());
+      await user.supabase.auth.signOut({ scope: 'local' });
+      const bye = await socket.take('bye', () => true, { timeoutMs: BOUND_MS });
+      assert.equal(bye.data.reason, 'signed_out');
+      assert.equal((await socket.closed).code, 1008);
+      // Nobody moves a socket to a session that is over.
+      await until(() => isRefused(there, user.token), 'a refusal', BOUND_MS);
+      const answer = await stays.ask('token', { token: user.token });
+      assert.equal(answer.event, 'error');
+      assert.equal(answer.code, 'TG418');
+      assert.equal((await stays.tell('token', { token: other.token })).event, 'ok');
     });
 
     test('makes tickets of the session useless', async (t) => {

@@ -5,6 +5,7 @@ import { useLocalbase } from './lib/localbase.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { openStream } from './lib/sse.mjs';
 import { named, placeGateway, TASKS, titles, until, Writer } from './lib/streams.mjs';
+import { openSocket } from './lib/ws.mjs';
 
 const stack = useLocalbase();
 const SECRET = 'group-secret-group-secret-group-secret';
@@ -224,6 +225,21 @@ for (const [kind, make] of [
       assert.equal(page.closedBy, 204);
       assert.deepEqual(page.titles, named('page', 10));
       assert.ok(page.tickets > 5);
+    });
+
+    test('opens one WebSocket, which a page may have no header for', async (t) => {
+      const { here } = await make(t);
+      const writer = await Writer.to(stack);
+      const ticket = await ticketOf(here);
+      const socket = await openSocket(here.url, { topics: TASKS, params: { ticket } });
+      t.after(() => socket.kill());
+      await writer.tasks('by socket');
+      assert.equal((await socket.take('message')).data.record.title, 'by socket');
+      const again = await openSocket(here.url, { topics: TASKS, params: { ticket } }).catch((e) => e);
+      assert.equal(again.status, 401);
+      assert.equal(again.json.code, 'TG419');
+      // What is spent on a socket is spent for a stream.
+      assert.equal((await refusal(withTicket(here, ticket))).status, 204);
     });
 
     test('and a token are in no log line', async (t) => {
