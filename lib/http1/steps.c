@@ -486,5 +486,5 @@ bool tg_conn_step_raw(struct tg_conn *c)
     }
     c->raw_events = 0;
     c->raw->on_ready(c, events, c->raw_ctx);
-    return c->is_closing;
+    return c->is_closing || c->shut_wanted; /* asked for from inside: nobody kicks for it */
 }
