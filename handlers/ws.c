@@ -29,7 +29,8 @@ enum {
     MAX_UNHEARD_BYTES = 1024 * 1024,  /* read and thrown away behind our close frame */
     SILENT_BEATS = 3,                 /* a ping at the first of them, and no byte up to the last */
     BURST_SEC = 10,                   /* a client may say so much at once */
-    MESSAGES_IN_BYTES = 64,           /* a message of the greatest size costs as much as so many */
+    MESSAGES_IN_MESSAGE = 64,         /* the greatest message costs as much as so many */
+    MIN_COST_BYTES = 1024,            /* fewer cost nothing beside the message itself */
 };
 
 #define CLOSE_WAIT TG_SEC(5)
@@ -193,7 +194,8 @@ static bool pay(struct ws *e, size_t n_messages, size_t n_bytes, bool *ret_far)
     const struct tg_worker *w = ws_worker(e);
     const tg_usec now = tg_loop_now(w->loop);
     const tg_usec one = TG_SEC(1) / w->opts->ws_messages_per_sec;
-    const size_t unit = w->opts->ws_message_bytes / MESSAGES_IN_BYTES;
+    const size_t unit =
+        TG_MAX(w->opts->ws_message_bytes / MESSAGES_IN_MESSAGE, (size_t)MIN_COST_BYTES);
 
     e->paid_until = TG_MAX(e->paid_until, now);
     e->paid_until += one * n_messages + one * n_bytes / unit;

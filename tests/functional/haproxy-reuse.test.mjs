@@ -13,6 +13,7 @@ import { Client, GET } from './lib/http1.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
 import { randomFrom, seedOf, TASKS, until, Writer } from './lib/streams.mjs';
+import { openSocket } from './lib/ws.mjs';
 import { freePort } from '../localbase/ports.mjs';
 
 const CLIENTS = 8;
@@ -260,6 +261,17 @@ describe('shared connections', () => {
     await s.events.takeMany(2, (e) => e.type === 'comment');
     s.kill();
     await until(async () => (await gateway.metric('tidegate_streams')) === 0, 'the end of the stream');
+  });
+
+  test('a WebSocket comes through both ways, with its pings and its close', async (t) => {
+    const s = await openSocket(haproxy.url, { token: stack.user1.token });
+    t.after(() => s.kill());
+    await s.tell('subscribe', { topic: TASKS });
+    await (await Writer.to(stack)).tasks('both ways');
+    await s.take('message', (e) => e.data.record.title === 'both ways');
+    await until(() => s.pings >= 2, 'pings');
+    assert.deepEqual(await s.close(1000, 'enough'), { code: 1000, reason: '' });
+    await until(async () => (await gateway.metric('tidegate_streams')) === 0, 'the end of the socket');
   });
 });
 
