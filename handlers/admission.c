@@ -147,7 +147,7 @@ static enum tg_rc take_param(struct tg_admission *a, struct asked *q, tg_str nam
     } else if (tg_str_eq(name, TG_STR("device"))) {
         a->device = value;
         if (!tg_device_is_id(value)) {
-            q->why = "a device is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -";
+            q->why = TG_DEVICE_ID_RULE;
             return TG_EBADPARAM;
         }
     } else if (tg_str_eq(name, TG_STR("label"))) {

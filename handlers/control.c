@@ -281,7 +281,7 @@ static void take(struct tg_worker *w, tg_str payload)
         take_token(w, &c);
         break;
     case TG_CONTROL_DEVICE_END:
-        (void)tg_clients_end_device(w, c.user, c.device, "deleted");
+        (void)tg_clients_end_device(w, c.user, c.device, "device_deleted");
         break;
     case TG_CONTROL_SESSION_END:
         tg_session_on_end(w, &c);
@@ -379,6 +379,11 @@ void tg_control_on_hub(tg_str payload, bool is_missed, void *relay)
             tg_count_add(&r->missed[i], 1);
         }
     }
+}
+
+struct tg_worker *tg_control_peer(const struct tg_worker *w, size_t index)
+{
+    return index < w->relay->n ? w->relay->workers[index] : NULL;
 }
 
 void tg_control_tell_here(struct tg_worker *w, tg_str payload)

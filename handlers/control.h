@@ -59,6 +59,9 @@ void tg_control_relay_destroy(struct tg_control_relay *r); /* NULL is fine */
  * itself (tg_control_missed). */
 void tg_control_on_hub(tg_str payload, bool is_missed, void *relay);
 
+/* A worker of this process; NULL: there are not so many. */
+struct tg_worker *tg_control_peer(const struct tg_worker *w, size_t index);
+
 /* A worker: the same to all workers of this process, where the log cannot carry it. */
 void tg_control_tell_here(struct tg_worker *w, tg_str payload);
 

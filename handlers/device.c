@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "auth/token.h"
-#include "handlers/client.h"
+#include "handlers/census.h"
 #include "handlers/device_touch.h"
 #include "handlers/own.h"
 #include "store/device.h"
@@ -121,24 +121,6 @@ struct look {
     size_t at; /* the topic that is asked about */
 };
 
-/* The last part of the path. */
-static enum tg_rc read_id(struct tg_own *o, tg_str *ret_id)
-{
-    tg_str raw = tg_str_skip(o->x->path, sizeof("/sync/v1/devices/") - 1);
-    char *text = tg_arena_alloc(&o->x->req->arena, raw.n + 1);
-    bool is_whole = false;
-    tg_str id = tg_str_make(text, tg_str_unescape(raw, false, text, &is_whole));
-
-    if (!is_whole || !tg_device_is_id(id)) {
-        tg_own_refuse(o, TG_EBADPARAM,
-                      TG_STR("a device is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"),
-                      TG_STR(""));
-        return TG_EBADPARAM;
-    }
-    *ret_id = id;
-    return TG_OK;
-}
-
 static void put_lane(struct tg_buf *out, const struct tg_device_topic *t, const struct tg_lane *l)
 {
     const bool is_behind = l->n > 0;
@@ -173,14 +155,22 @@ static void put_topic(struct tg_buf *out, const struct look *l, size_t i)
     (void)tg_buf_char(out, '}');
 }
 
-static void show(struct tg_own *o)
+static void on_count(size_t n, bool is_whole, void *arg)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
-    const struct look *l = o->data;
+    struct tg_own *o = tg_own_back(arg);
+    const struct look *l = NULL;
 
+    if (o == NULL) {
+        return;
+    }
+    l = o->data;
     put_device(&out, &l->device);
-    (void)tg_buf_printf(&out, ",\"streams\":%zu,\"topics\":[",
-                        tg_clients_of_device(o->x->w, tg_own_user(o), l->device.id));
+    if (is_whole) {
+        (void)tg_buf_printf(&out, ",\"streams\":%zu,\"topics\":[", n);
+    } else {
+        (void)tg_buf_str(&out, TG_STR(",\"streams\":null,\"topics\":["));
+    }
     for (size_t i = 0; i < l->device.n_topics; i++) {
         if (i > 0) {
             (void)tg_buf_char(&out, ',');
@@ -208,7 +198,8 @@ static bool key_of(const struct tg_own *o, tg_str name, struct tg_buf *out)
     return tg_buf_rc(out) == TG_OK;
 }
 
-/* Asks about the next topic that has a cursor; behind the last one the answer is whole. */
+/* Asks about the next topic that has a cursor; behind the last one how many streams
+ * there are. */
 static void look_on(struct tg_own *o)
 {
     struct look *l = o->data;
@@ -233,7 +224,7 @@ static void look_on(struct tg_own *o)
         }
         return;
     }
-    show(o);
+    tg_census_take(o->x->w, tg_own_user(o), l->device.id, on_count, tg_own_wait(o));
 }
 
 static void on_lane(enum tg_rc rc, const struct tg_lane *lane, void *arg)
@@ -290,9 +281,10 @@ static void run_get(struct tg_own *o)
     struct tg_store *store = tg_fanout_store(o->x->w->fanout, NULL);
     struct tg_own_wait *wait = NULL;
     tg_str id = TG_STR_NONE;
-    enum tg_rc rc = TG_OK;
+    enum tg_rc rc = tg_device_id_of_path(o->x, &id);
 
-    if (read_id(o, &id) != TG_OK) {
+    if (rc != TG_OK) {
+        tg_own_refuse(o, rc, TG_STR(TG_DEVICE_ID_RULE), TG_STR(""));
         return;
     }
     wait = tg_own_wait(o);

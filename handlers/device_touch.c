@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/digest.h"
+#include "handlers/exchange.h"
 #include "store/device.h"
 
 struct tg_device_touch {
@@ -26,6 +27,20 @@ bool tg_device_is_id(tg_str id)
         }
     }
     return id.n > 0 && id.n <= TG_DEVICE_MAX;
+}
+
+enum tg_rc tg_device_id_of_path(struct tg_exchange *x, tg_str *ret_id)
+{
+    tg_str raw = tg_str_skip(x->path, sizeof("/sync/v1/devices/") - 1);
+    char *text = tg_arena_alloc(&x->req->arena, raw.n + 1);
+    bool is_whole = false;
+    tg_str id = tg_str_make(text, tg_str_unescape(raw, false, text, &is_whole));
+
+    if (!is_whole || !tg_device_is_id(id)) {
+        return TG_EBADPARAM;
+    }
+    *ret_id = id;
+    return TG_OK;
 }
 
 void tg_device_make_id(char out[TG_DEVICE_NEW_CHARS + 1])

@@ -33,8 +33,11 @@ enum tg_rc tg_device_touch(struct tg_worker *w, const struct tg_device_ask *ask,
 /* `done` does not come any more; the store still hears of the device. NULL is fine. */
 void tg_device_touch_cancel(struct tg_device_touch *t);
 
-/* Is it the id of a device? 1..128 bytes of [A-Za-z0-9._:~-]. */
+#define TG_DEVICE_ID_RULE "a device is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"
 bool tg_device_is_id(tg_str id);
+/* The last part of /sync/v1/devices/<id>, in the request's arena. TG_EBADPARAM. */
+struct tg_exchange;
+enum tg_rc tg_device_id_of_path(struct tg_exchange *x, tg_str *ret_id) TG_MUST_USE;
 /* A new one, which nobody can guess (160 random bits). Writes a NUL behind it. */
 void tg_device_make_id(char out[TG_DEVICE_NEW_CHARS + 1]);
 

@@ -53,6 +53,21 @@ void tg_hello_put_field(struct tg_buf *out, tg_str name, tg_str value)
     (void)tg_buf_str(out, TG_STR("\r\n"));
 }
 
+/* "true", or "false; reason=<word>": of the first topic that was not recovered. */
+static void put_recovered(struct tg_buf *out, const struct tg_stream_start *start)
+{
+    (void)tg_buf_str(out, TG_STR("Tidegate-Recovered: "));
+    (void)tg_buf_str(out, start->is_recovered ? TG_STR("true") : TG_STR("false"));
+    for (size_t i = 0; i < start->n_topics; i++) {
+        if (start->topics[i].is_resume && start->topics[i].reason.n > 0) {
+            (void)tg_buf_str(out, TG_STR("; reason="));
+            (void)tg_buf_str(out, start->topics[i].reason);
+            break;
+        }
+    }
+    (void)tg_buf_str(out, TG_STR("\r\n"));
+}
+
 void tg_hello_put_fields(struct tg_buf *out, const struct tg_admission *a,
                          const struct tg_stream_start *start)
 {
@@ -61,8 +76,7 @@ void tg_hello_put_fields(struct tg_buf *out, const struct tg_admission *a,
         tg_hello_put_field(out, TG_STR("Tidegate-Cursor"), start->cursor);
     }
     if (start->is_resume) {
-        tg_hello_put_field(out, TG_STR("Tidegate-Recovered"),
-                           start->is_recovered ? TG_STR("true") : TG_STR("false"));
+        put_recovered(out, start);
     }
     if (a->is_device_new) {
         tg_hello_put_field(out, TG_STR("Tidegate-Device"), a->device);

@@ -27,7 +27,11 @@ static const struct endpoint endpoints[] = {
     {TG_STR_INIT("/sync/v1/publish"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_publish_start},
     {TG_STR_INIT("/sync/v1/ack"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_device_ack_start},
     {TG_STR_INIT("/sync/v1/devices"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_device_list_start},
-    {TG_STR_INIT("/sync/v1/devices/"), TG_GET, TG_STR_INIT("GET, OPTIONS"), tg_device_get_start},
+    {TG_STR_INIT("/sync/v1/devices/"), TG_GET, TG_STR_INIT("GET, DELETE, OPTIONS"),
+     tg_device_get_start},
+    {TG_STR_INIT("/sync/v1/devices/"), TG_DELETE, TG_STR_INIT("GET, DELETE, OPTIONS"),
+     tg_device_delete_start},
+    {TG_STR_INIT("/sync/v1/token"), TG_POST, TG_STR_INIT("POST, OPTIONS"), tg_device_token_start},
 };
 
 static void on_nothing_more(struct tg_conn *c, enum tg_rc why, void *ctx)

@@ -5,6 +5,7 @@
 
 #include "auth/apikey.h"
 #include "auth/memory.h"
+#include "handlers/census.h"
 #include "handlers/client.h"
 #include "http1/conn.h"
 #include "loop/loop.h"
@@ -93,6 +94,7 @@ struct tg_worker {
     struct tg_jwks_fetch *jwks;
     struct tg_fanout *fanout;
     struct tg_client_tables clients;
+    struct tg_census census;
     struct tg_deny *deny;         /* handlers/session.c fills it; NULL: nobody is refused */
     struct tg_sessions *sessions; /* handlers/session.c's */
     struct tg_control_relay *relay;

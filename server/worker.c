@@ -43,6 +43,7 @@ static bool is_trusted(const struct sockaddr_storage *peer, void *arg)
 
 static void end_thread(struct tg_server_worker *s)
 {
+    tg_census_stop(&s->w);
     tg_control_stop(&s->w);
     tg_sessions_stop(s->w.sessions);
     tg_fanout_stop(s->w.fanout);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ask, deviceWorld } from './lib/devices.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
-import { EVENTS, titles, until } from './lib/streams.mjs';
+import { EVENTS, TASKS, titles, until } from './lib/streams.mjs';
 
 const stack = useLocalbase();
 const phone = { params: { device: 'phone' } };
@@ -62,6 +62,23 @@ for (const kind of ['memory', 'redis']) {
       const now = await open({ params: { device: 'phone', cursor: 'now' } });
       await write(now);
       assert.equal(now.rows.length, 1);
+    });
+
+    test('begins a topic that it has not acknowledged now, beside one that it has', async (t) => {
+      const { open, write, writer, ask } = await deviceWorld(t, stack, kind);
+      const live = await open({ topics: [TASKS, EVENTS] });
+      const first = await open(phone);
+      await write(first);
+      await ask('POST', '/ack', { body: { device: 'phone', cursor: first.lastId } });
+      first.kill();
+      await writer.events('missed');
+      await live.take('message', (e) => e.data.record.kind === 'missed');
+      const [missed] = await write(live);
+      const both = await open({ topics: [TASKS, EVENTS], ...phone });
+      await both.take('message', (e) => e.data.record.title === missed);
+      await writer.events('after');
+      await both.take('message', (e) => e.data.record.kind === 'after');
+      assert.deepEqual(titles(both.rows), [missed, 'after']);
     });
 
     test('is another one for another user', async (t) => {

@@ -70,7 +70,7 @@ describe('the upstream socket', () => {
     const gap = resumed.events.items.indexOf(await resumed.take('reset'));
     assert.equal(resumed.hello.data.topics[0].recovered, false);
     assert.equal(resumed.hello.data.topics[0].reason, 'gap');
-    assert.equal(resumed.headers['tidegate-recovered'], 'false');
+    assert.equal(resumed.headers['tidegate-recovered'], 'false; reason=gap');
     const after = await resumed.take('message', () => true, { from: gap });
     assert.equal(after.data.record.title, `proof ${counter}`);
     // Behind the reset nothing is amiss any more.

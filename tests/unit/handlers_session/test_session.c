@@ -335,7 +335,7 @@ Test(control, device_end_ends_the_streams_of_that_device)
     same_name = group_stream(&g, 1, "v", "s1", "d1");
     c.user = tg_str_of(user_of("u"));
     send_and_tell(&g, &c);
-    cr_assert_str_eq(d1->ended, "deleted");
+    cr_assert_str_eq(d1->ended, "device_deleted");
     cr_assert_str_empty(d2->ended);
     cr_assert_str_empty(same_name->ended);
     group_drop(&g);

@@ -214,7 +214,7 @@ Test(admission, new_device_is_issued_an_id_that_differs_each_time)
         admit(&g);
         cr_assert_eq(strlen(touch_seen.device), TG_DEVICE_NEW_CHARS);
         cr_assert_str_neq(touch_seen.device, before);
-        strcpy(before, touch_seen.device);
+        memcpy(before, touch_seen.device, sizeof(before));
         touched(TG_OK, NULL, 0);
         cr_assert(g.a->is_device_new);
         cr_assert(tg_str_eq(g.a->device, tg_str_of(before)));

@@ -324,7 +324,7 @@ Test(sse, hello_of_a_resume_says_what_was_recovered_and_why_not)
     start(&g);
     say_start(&resumed);
     request_gone(&g.r);
-    has(&g, "Tidegate-Recovered: false\r\n");
+    has(&g, "Tidegate-Recovered: false; reason=joining\r\n");
     has(&g, "\"topic\":\"t:a\",\"guarantee\":\"live\",\"state\":\"ready\",\"recovered\":true}");
     has(&g, "\"state\":\"joining\",\"recovered\":false,\"reason\":\"joining\"}");
     has(&g, "\"topic\":\"t:c\",\"guarantee\":\"live\",\"state\":\"ready\",\"recovered\":false,"
