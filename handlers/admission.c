@@ -3,6 +3,7 @@
 
 #include "auth/token.h"
 #include "handlers/bearer.h"
+#include "handlers/device_recent.h"
 #include "handlers/device_touch.h"
 #include "handlers/forward.h"
 #include "handlers/snapshot_query.h"
@@ -254,11 +255,29 @@ static void finish(struct tg_admission *a, enum tg_rc rc, const char *why)
     a->done(rc, tg_str_of(why), a, a->arg);
 }
 
+static struct tg_recent_ask recent_of(const struct tg_admission *a)
+{
+    return (struct tg_recent_ask){.user = tg_admission_user(a),
+                                  .device = a->device,
+                                  .query = a->x->query,
+                                  .tag = a->opts.cursor};
+}
+
+static void note_touch(struct tg_admission *a)
+{
+    const struct tg_recent_ask recent = recent_of(a);
+
+    tg_device_recent_note(a->x->w, &recent);
+}
+
 static void on_touched(enum tg_rc rc, void *arg)
 {
     struct tg_admission *a = arg;
 
     a->touch = NULL;
+    if (rc == TG_OK && a->opts.is_touch_late) {
+        note_touch(a);
+    }
     if (rc == TG_ENOTFOUND) {
         a->hint = TG_STR("Ask for a device with device=new and keep its id.");
         finish(a, rc, "there is no such device, or it was forgotten");
@@ -270,36 +289,54 @@ static void on_touched(enum tg_rc rc, void *arg)
     finish(a, rc, NULL);
 }
 
-/* The last step. `device=new` has the gateway make up an id. */
-static void touch_device(struct tg_admission *a)
+/* `device=new` has the gateway make up an id. */
+static void name_device(struct tg_admission *a)
 {
-    struct tg_device_ask ask = {.user = tg_admission_user(a),
-                                .label = a->label,
-                                .wants = a->wants,
-                                .n_wants = a->n_wants,
-                                .has_cursor = a->has_cursor};
-    enum tg_rc rc = TG_OK;
+    char id[TG_DEVICE_NEW_CHARS + 1];
 
-    if (a->device.n == 0) {
-        finish(a, TG_OK, NULL);
-        return;
-    }
     if (tg_str_eq(a->device, TG_STR("new"))) {
-        char id[TG_DEVICE_NEW_CHARS + 1];
-
         tg_device_make_id(id);
         a->device = tg_arena_str(&a->x->req->arena, tg_str_of(id));
         a->is_device_new = true;
     }
-    ask.device = a->device;
-    ask.is_new = a->is_device_new;
-    rc = tg_device_touch(a->x->w, &ask, on_touched, a, &a->touch);
-    if (rc != TG_OK) {
-        finish(a, rc, NULL);
-    } else if (a->opts.is_touch_late && a->has_cursor && a->token != NULL) {
-        tg_device_touch_cancel(a->touch);
+}
+
+/* Who brings a cursor needs no answer of the store, as long as it knows the device. */
+static enum tg_recent look_up_device(const struct tg_admission *a)
+{
+    const struct tg_recent_ask recent = recent_of(a);
+
+    return a->opts.is_touch_late && a->has_cursor && !a->is_device_new
+               ? tg_device_recent(a->x->w, &recent)
+               : TG_RECENT_UNKNOWN;
+}
+
+/* The last step. */
+static void touch_device(struct tg_admission *a)
+{
+    const struct tg_device_ask ask = {.user = tg_admission_user(a),
+                                      .device = a->device,
+                                      .label = a->label,
+                                      .wants = a->wants,
+                                      .n_wants = a->n_wants,
+                                      .has_cursor = a->has_cursor,
+                                      .is_new = a->is_device_new};
+    const enum tg_recent recent = look_up_device(a);
+    enum tg_rc rc = TG_OK;
+
+    if (recent != TG_RECENT_SAME) {
+        rc = tg_device_touch(a->x->w, &ask, on_touched, a, &a->touch);
+    }
+    if (recent == TG_RECENT_CHANGED) {
+        tg_device_touch_cancel(a->touch); /* only its answer */
         a->touch = NULL;
-        finish(a, TG_OK, NULL);
+        if (rc == TG_OK) {
+            note_touch(a);
+        }
+        rc = TG_OK; /* the store hears of it another time */
+    }
+    if (recent != TG_RECENT_UNKNOWN || rc != TG_OK) {
+        finish(a, rc, NULL);
     }
 }
 
@@ -317,7 +354,8 @@ static void on_caller(enum tg_rc rc, struct tg_token *token, void *arg)
     if (rc == TG_OK) {
         rc = take_places(a);
     }
-    if (rc == TG_OK) {
+    if (rc == TG_OK && a->device.n > 0) {
+        name_device(a);
         touch_device(a);
     } else {
         finish(a, rc, why);

@@ -19,8 +19,8 @@ struct tg_admit_opts {
     bool needs_topic;         /* SSE, poll: at least one in the query */
     bool takes_place;         /* of the user's and the address' open streams */
     bool takes_last_event_id; /* which is newer than `cursor` */
-    bool is_touch_late; /* who brings a cursor is not kept waiting until the store knows of it */
-    tg_str cursor;      /* where to begin, if the query does not say */
+    bool is_touch_late;       /* a device that the store has heard of lately does not wait for it */
+    tg_str cursor;            /* where to begin, if the query does not say */
 };
 
 /* Lives in the request's arena: until its on_gone, and no longer than tg_admission_fini(). */

@@ -17,6 +17,7 @@ struct tg_deny;
 struct tg_jwks_fetch;
 struct tg_keys;
 struct tg_quota;
+struct tg_recent_slot;
 struct tg_seal;
 struct tg_sessions;
 
@@ -103,8 +104,9 @@ struct tg_worker {
     struct tg_list snapshots;     /* handlers/snapshot.c's: those that wait for a read */
     struct tg_ids snapshot_ids;
     unsigned n_snapshot_reads;
-    uint64_t next_request; /* of request ids */
-    char id_prefix[20];    /* of request ids: tells process and worker */
+    struct tg_recent_slot *recent_devices; /* handlers/device_recent.c's */
+    uint64_t next_request;                 /* of request ids */
+    char id_prefix[20];                    /* of request ids: tells process and worker */
     struct tg_worker_counts counts;
     /* Here, because the operator's port reads them until the last worker has ended. */
     struct tg_http_counts http_counts;

@@ -11,6 +11,7 @@
 #include "auth/digest.h"
 #include "auth/jwks.h"
 #include "handlers/control.h"
+#include "handlers/device_recent.h"
 #include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/router.h"
@@ -237,6 +238,7 @@ void tg_server_worker_destroy(struct tg_server_worker *s)
     tg_loop_destroy(s->w.loop);
     tg_fanout_destroy(s->w.fanout);
     tg_client_tables_fini(&s->w.clients);
+    tg_device_recent_drop(&s->w);
     tg_ids_fini(&s->w.snapshot_ids);
     tg_jwks_fetch_destroy(s->w.jwks);
     tg_auth_destroy(s->w.auth);

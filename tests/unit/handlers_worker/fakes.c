@@ -11,6 +11,7 @@
 #include "auth/jwks.h"
 #include "auth/mint.h"
 #include "handlers/device.h"
+#include "handlers/device_recent.h"
 #include "handlers/proxy.h"
 #include "handlers/quota.h"
 #include "handlers/tunnel.h"
@@ -486,6 +487,7 @@ void fleet_drop(struct fleet *f)
         tg_loop_destroy(w->loop);
         tg_auth_destroy(w->auth);
         tg_client_tables_fini(&w->clients);
+        tg_device_recent_drop(w);
         tg_ids_fini(&w->snapshot_ids);
         tg_keys_unref(w->keys);
     }

@@ -268,18 +268,57 @@ Test(admission, who_leaves_while_the_store_thinks_is_not_told)
     finish(&g);
 }
 
-Test(admission, late_touch_keeps_nobody_waiting_who_brings_a_cursor)
+/* One poll of a device: how often the store was told of it, and whether the caller waited. */
+static void poll_once(struct given *g, const char *target, unsigned n_touches, bool waits)
 {
     static const struct tg_admit_opts late = {.is_touch_late = true};
-    struct given g;
+    struct tg_worker *w = &g->fleet.workers[0];
 
-    begin(&g, TWO "&device=phone&cursor=e1.1800000000000-0");
-    tg_admit(tg_exchange_create(&g.fleet.workers[0], &g.r.conn, &g.r.req), &late, on_done, &g,
-             &g.a);
-    cr_assert_eq(touch_seen.n, 1);
-    cr_assert_eq(g.n_done, 1);
-    touched(TG_OK, acknowledged, 2);
-    cr_assert_eq(g.n_done, 1);
+    if (g->value == NULL) {
+        begin(g, target);
+    } else {
+        request_drop(&g->r);
+        request_make(&g->r, TG_GET, target);
+        request_field(&g->r, "Authorization", g->value);
+    }
+    turn(w->loop);
+    touch_seen.n = 0;
+    g->n_done = 0;
+    tg_admit(tg_exchange_create(w, &g->r.conn, &g->r.req), &late, on_done, g, &g->a);
+    cr_assert_eq(touch_seen.n, n_touches, "%s", target);
+    cr_assert_eq(g->n_done, waits ? 0 : 1, "%s", target);
+    if (n_touches > 0) {
+        touched(TG_OK, acknowledged, 2);
+    }
+    cr_assert_eq(g->n_done, 1);
+    cr_assert_eq(g->rc, TG_OK);
+    tg_admission_fini(g->a);
+}
+
+Test(admission, a_device_that_polls_waits_for_the_store_once)
+{
+    struct given g = {0};
+
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000000-0", 1, true);
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000000-0", 0, false);
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000001-0", 1, false);
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000001-0", 0, false);
+    fake_now += TG_SEC(60);
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000001-0", 1, false);
+    poll_once(&g, TWO "&device=tablet&cursor=e1.1800000000001-0", 1, true);
+    poll_once(&g, TWO "&device=phone", 1, true);
+    fake_now += TG_SEC(600);
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000001-0", 1, true);
+    finish(&g);
+}
+
+Test(admission, a_device_that_polls_is_served_while_the_store_is_away)
+{
+    struct given g = {0};
+
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000000-0", 1, true);
+    is_store_down = true;
+    poll_once(&g, TWO "&device=phone&cursor=e1.1800000000005-0", 0, false);
     finish(&g);
 }
 
