@@ -194,14 +194,28 @@ static bool is_meant(const struct rule *r, const struct tg_token *t, tg_str sess
                                  (session.n == 0 || !tg_str_eq(r->parts.session, session)));
 }
 
-static bool any_is_meant(const struct tg_deny *d, const struct tg_deny_rule *parts,
-                         const struct tg_token *t, tg_str session, int64_t now_sec)
+/* A place on the stack: every request to an own endpoint is asked about. */
+static const struct rule *first_at(const struct tg_deny *d, char kind, tg_str user, tg_str session)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = TG_DENY_KEY_MAX};
+    char place[PREFIX + TG_CLASS_ID_CHARS + 1 + TG_SESSION_MAX_BYTES];
+    size_t n = PREFIX;
 
-    tg_deny_key(parts, &key);
-    for (const struct rule *r = tg_map_find(&d->places, place_of(tg_buf_view(&key), parts));
-         r != NULL; r = r->next) {
+    place[0] = kind;
+    place[1] = ':';
+    memcpy(place + n, user.p, user.n);
+    n += user.n;
+    if (session.n > 0) {
+        place[n++] = ':';
+        memcpy(place + n, session.p, session.n);
+        n += session.n;
+    }
+    return tg_map_find(&d->places, tg_str_make(place, n));
+}
+
+static bool any_is_meant(const struct rule *first, const struct tg_token *t, tg_str session,
+                         int64_t now_sec)
+{
+    for (const struct rule *r = first; r != NULL; r = r->next) {
         if (is_meant(r, t, session, now_sec)) {
             return true;
         }
@@ -211,17 +225,15 @@ static bool any_is_meant(const struct tg_deny *d, const struct tg_deny_rule *par
 
 bool tg_deny_has(const struct tg_deny *d, const struct tg_token *t, int64_t now_sec)
 {
-    tg_str session = tg_deny_session_of(t);
-    struct tg_deny_rule parts = {.user = tg_str_of(t->user_id), .session = session};
+    tg_str session = TG_STR_NONE;
+    tg_str user = tg_str_make(t->user_id, TG_CLASS_ID_CHARS);
 
     if (d->n == 0) {
         return false;
     }
-    if (session.n > 0 && any_is_meant(d, &parts, t, session, now_sec)) {
-        return true;
-    }
-    parts.is_user = true;
-    return any_is_meant(d, &parts, t, session, now_sec);
+    session = tg_deny_session_of(t);
+    return (session.n > 0 && any_is_meant(first_at(d, 's', user, session), t, session, now_sec)) ||
+           any_is_meant(first_at(d, 'u', user, TG_STR("")), t, session, now_sec);
 }
 
 size_t tg_deny_count(const struct tg_deny *d)

@@ -454,6 +454,8 @@ void tg_sessions_stop(struct tg_sessions *s)
 
 void tg_sessions_destroy(struct tg_sessions *s)
 {
+    size_t n_lost = 0;
+
     if (s == NULL) {
         return;
     }
@@ -463,10 +465,14 @@ void tg_sessions_destroy(struct tg_sessions *s)
     while (!tg_list_empty(&s->signouts)) {
         struct tg_signout *so = TG_CONTAINER_OF(s->signouts.next, struct tg_signout, node);
 
+        n_lost += so->is_known ? 1 : 0;
         if (so->wait != NULL) {
             tg_bearer_cancel(so->wait);
         }
         signout_free(so);
+    }
+    if (n_lost > 0) {
+        tg_log(TG_LOG_WARN, "signouts_lost", TG_KN("n", n_lost));
     }
     tg_deny_destroy(s->w->deny);
     free(s);
