@@ -106,11 +106,13 @@ Test(seal, is_bounded_by_the_buffer_and_by_itself)
     char *big = tg_calloc(1, 128 * 1024);
 
     cr_assert_eq(tg_seal_wrap(s, TG_STR("x"), EXPIRES, &small), TG_ELIMIT);
+    tg_buf_fini(&small);
     small = (struct tg_buf){.max = 4};
     cr_assert_eq(tg_seal_unwrap(s, tg_buf_view(&text), 0, &small), TG_ELIMIT);
     cr_assert_eq(tg_seal_wrap(s, tg_str_make(big, 128 * 1024), EXPIRES, &small), TG_ELIMIT);
     memset(big, 'A', 128 * 1024);
     cr_assert_eq(unsealed(s, tg_str_make(big, 128 * 1024), 0), TG_EBADTOKEN);
     free(big);
+    tg_buf_fini(&small);
     tg_seal_destroy(s);
 }

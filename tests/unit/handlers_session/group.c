@@ -304,8 +304,9 @@ void group_make(struct group *g)
 
     *g = (struct group){0};
     n_asked = 0;
+    g->seal = tg_seal_create(TG_STR(SECRET), TG_STR("control"));
     g->opts = (struct tg_handler_opts){
-        .control_seal = tg_seal_create(TG_STR(SECRET), TG_STR("control")),
+        .control_seal = g->seal,
         .skew_sec = 30,
         .per_user = tg_quota_create(WORKERS, 100),
         .per_address = tg_quota_create(WORKERS, 100),
@@ -359,6 +360,7 @@ void group_drop(struct group *g)
         tg_keys_unref(w->keys);
     }
     tg_control_relay_destroy(g->relay);
+    tg_seal_destroy(g->seal);
     tg_quota_destroy(g->opts.per_user);
     tg_quota_destroy(g->opts.per_address);
 }

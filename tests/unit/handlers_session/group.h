@@ -37,6 +37,7 @@ struct client {
 
 struct group {
     struct tg_handler_opts opts;
+    struct tg_seal *seal;
     struct tg_worker workers[WORKERS];
     struct tg_control_relay *relay;
     struct client clients[MAX_CLIENTS];
