@@ -18,6 +18,7 @@
 #include "auth/token.h"
 #include "handlers/cors.h"
 #include "handlers/hello.h"
+#include "handlers/snapshot.h"
 #include "handlers/ws_int.h"
 #include "util/log.h"
 #include "ws/handshake.h"
@@ -318,6 +319,9 @@ static void on_raw_ready(struct tg_conn *c, unsigned events, void *ctx)
         write_end(e);
     } else if ((events & TG_WRITABLE) != 0 && e->client.stream != NULL) {
         tg_stream_writable(e->client.stream);
+        if (e->snapshot != NULL) {
+            tg_snapshot_writable(e->snapshot);
+        }
     }
 }
 
@@ -544,6 +548,10 @@ static void on_admitted(enum tg_rc rc, tg_str why, struct tg_admission *a, void 
 {
     struct ws *e = arg;
 
+    if (rc == TG_OK && a->is_snapshot) {
+        rc = TG_EBADPARAM;
+        why = TG_STR("a WebSocket asks for rows with its subscribe");
+    }
     if (rc == TG_OK) {
         e->client.is_socket = 1;
         rc = tg_client_open(&e->client, a, &sink, e, false);

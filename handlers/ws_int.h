@@ -2,7 +2,8 @@
  *
  *   ws.c          the handshake, the socket, the stream's side, the end
  *   ws_message.c  what the client says, in JSON, and the answers
- *   ws_ack.c      its acknowledgements */
+ *   ws_ack.c      its acknowledgements
+ *   ws_rows.c     a table's rows before its changes */
 #ifndef TG_HANDLERS_WS_INT_H
 #define TG_HANDLERS_WS_INT_H
 
@@ -11,6 +12,7 @@
 #include "ws/parser.h"
 
 struct tg_device_touch;
+struct tg_snapshot;
 struct tg_bearer_wait;
 struct ws_early;
 struct ws_end;
@@ -26,7 +28,9 @@ struct ws {
     struct ws_early *early; /* what came behind the request; NULL: nothing */
     struct ws_end *end;     /* the closing handshake; NULL: open */
     struct ws_ask *asks;    /* the client's questions that are not answered */
-    tg_usec paid_until;     /* what the client has said so far, by its rate */
+    struct ws_ask *rows;    /* that whose rows are being read; NULL: none */
+    struct tg_snapshot *snapshot;
+    tg_usec paid_until; /* what the client has said so far, by its rate */
     uint32_t last_ask;
     uint8_t n_asks;
     uint8_t n_topics; /* with those that are being asked for */
@@ -45,6 +49,12 @@ struct ws_ask {
     struct tg_bearer_wait *wait;
     struct tg_topic_name topic; /* of a subscribe */
     struct tg_stream_want want;
+    char *key;        /* [owned] rows first, in the order of this column; NULL: no rows */
+    char *failed;     /* [owned] why its resume failed: it begins anew, with rows */
+    char *members;    /* [owned] of its `ok`, which waits for the first rows */
+    char *cursor;     /* [owned] where its topic began */
+    bool is_for_rows; /* its topic works and waits for its rows, or they are being told */
+    bool is_told;     /* `ok` was said */
     bool is_subscribe;
     bool is_with_store; /* an ack: freed by its completion */
     size_t n_ref;
@@ -85,7 +95,26 @@ void ws_finish_error(struct ws_ask *ask, enum tg_rc rc, tg_str details);
 /* One that is off its list. */
 void ws_free_ask(struct ws_ask *ask);
 
+/* Takes it off its list and frees it, with no answer. */
+void ws_drop_ask(struct ws_ask *ask);
+/* The members of a subscribe's `ok`. */
+enum { WS_MAX_ANSWER_BYTES = 16 * 1024 };
+void ws_put_verdict(struct tg_buf *out, const struct tg_stream_topic *t);
+
 /* ws_ack.c */
 void ws_ack(struct ws *e, tg_str json, tg_str ref);
+
+/* ws_rows.c */
+/* Its topic works: are there rows to be told first? */
+bool ws_rows_are_wanted(const struct ws_ask *ask, const struct tg_stream_topic *t);
+/* They are: `ok` comes with the first of them. Takes `ask`. */
+void ws_rows_begin(struct ws_ask *ask, const struct tg_stream_topic *t);
+/* The topic of `ask` leaves the stream; ws_rows_next() follows. True: its `ok` was said, and `ask`
+ * is gone. */
+bool ws_rows_leave(struct ws_ask *ask);
+/* Whose turn is it? Nobody's: the stream goes on. */
+void ws_rows_next(struct ws *e);
+/* The stream is over. */
+void ws_rows_cancel(struct ws *e);
 
 #endif

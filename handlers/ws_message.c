@@ -1,4 +1,5 @@
-/* ws_message.c - what a client may say on its WebSocket, and the answers; ws_ack.c has the rest.
+/* ws_message.c - what a client may say on its WebSocket, and the answers; ws_ack.c and ws_rows.c
+ * have the rest.
  *
  * Every message is answered by `ok` or `error` with its `ref`, in any order. A question that has
  * to wait (for the store, signing keys, the topic) is a struct ws_ask on the socket's list; it is
@@ -11,6 +12,7 @@
 #include "handlers/device_touch.h"
 #include "handlers/exchange.h"
 #include "handlers/hello.h"
+#include "handlers/snapshot_query.h"
 #include "handlers/ws.h"
 #include "handlers/ws_int.h"
 #include "store/device.h"
@@ -19,8 +21,7 @@
 enum {
     MAX_REF_BYTES = 128, /* as it is written in JSON */
     MAX_ASKS = 80,
-    MAX_ERROR_BYTES = 4 * 1024,
-    MAX_ANSWER_BYTES = 16 * 1024, /* holds each: what grows in it is a topic, a ref, an error */
+    MAX_ERROR_BYTES = 4 * 1024, /* an answer holds it, with a topic and a ref */
 };
 
 /* ---- answers ---- */
@@ -37,7 +38,7 @@ static void put_start(struct tg_buf *out, const char *event, tg_str ref)
 /* `members`: more of the object, ",..." or empty. */
 void ws_say_ok(struct ws *e, tg_str ref, tg_str members)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = WS_MAX_ANSWER_BYTES};
 
     put_start(&out, "ok", ref);
     (void)tg_buf_str(&out, members);
@@ -61,7 +62,7 @@ static void put_error(struct tg_buf *out, enum tg_rc rc, tg_str details)
 
 void ws_say_error(struct ws *e, tg_str ref, enum tg_rc rc, tg_str details)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = WS_MAX_ANSWER_BYTES};
 
     put_start(&out, "error", ref);
     put_error(&out, rc, details);
@@ -98,6 +99,10 @@ void ws_free_ask(struct ws_ask *ask)
         tg_bearer_cancel(ask->wait);
     }
     tg_topic_fini(&ask->topic);
+    free(ask->key);
+    free(ask->failed);
+    free(ask->members);
+    free(ask->cursor);
     free(ask);
 }
 
@@ -112,8 +117,15 @@ static void take_off(struct ws *e, struct ws_ask *ask)
     e->n_asks--;
 }
 
+void ws_drop_ask(struct ws_ask *ask)
+{
+    take_off(ask->e, ask);
+    ws_free_ask(ask);
+}
+
 void ws_drop_asks(struct ws *e)
 {
+    ws_rows_cancel(e);
     while (e->asks != NULL) {
         struct ws_ask *ask = e->asks;
 
@@ -229,6 +241,19 @@ static void touch(struct ws_ask *ask, bool has_cursor)
     }
 }
 
+/* The column that orders the rows. */
+static enum tg_rc read_key(struct ws_ask *ask, tg_str json)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf key = {0};
+
+    if (ws_read_text(json, "snapshot_key", &key) != TG_OK ||
+        (key.n > 0 && !tg_snapshot_is_column(tg_buf_view(&key)))) {
+        return TG_EBADPARAM;
+    }
+    ask->key = tg_str_dup(key.n > 0 ? tg_buf_view(&key) : TG_STR("id"));
+    return TG_OK;
+}
+
 static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, bool *ret_has_cursor,
                                  const char **ret_why)
 {
@@ -243,8 +268,11 @@ static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, bool *ret_has_
         return TG_EBADPARAM;
     }
     if (is_true(json, "snapshot")) {
-        *ret_why = "a snapshot is to be had on a stream of its own";
-        return TG_EBADPARAM;
+        rc = read_key(ask, json);
+        if (rc != TG_OK) {
+            *ret_why = "snapshot_key is the name of a column";
+            return rc;
+        }
     }
     if (ask->e->n_topics > TG_MIN(o->max_topics, (size_t)TG_STREAM_MAX_TOPICS)) {
         *ret_why = "too many topics for one stream";
@@ -281,7 +309,7 @@ static void subscribe(struct ws *e, tg_str json, tg_str ref)
 static void say_revoked(struct ws *e, const struct tg_stream_topic *t, enum tg_rc rc,
                         tg_str message)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = MAX_ANSWER_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = WS_MAX_ANSWER_BYTES};
 
     (void)tg_buf_str(&out, TG_STR("{\"event\":\"revoked\",\"topic\":"));
     (void)tg_json_quote(&out, t->name);
@@ -289,17 +317,50 @@ static void say_revoked(struct ws *e, const struct tg_stream_topic *t, enum tg_r
     ws_say(e, tg_buf_view(&out));
 }
 
+void ws_put_verdict(struct tg_buf *out, const struct tg_stream_topic *t)
+{
+    (void)tg_buf_char(out, ',');
+    tg_hello_put_topic(out, t);
+    (void)tg_buf_str(out, TG_STR(",\"cursor\":"));
+    (void)tg_json_quote(out, t->cursor);
+}
+
+/* A subscribe whose topic is meant. */
+static struct ws_ask *find_subscribe(const struct ws *e, tg_str name)
+{
+    for (struct ws_ask *ask = e->asks; ask != NULL; ask = ask->next) {
+        if (ask->is_subscribe && tg_str_eq(ask->topic.name, name)) {
+            return ask;
+        }
+    }
+    return NULL;
+}
+
+/* A topic that worked does not any more. */
+static void on_topic_end(struct ws *e, const struct tg_stream_topic *t, enum tg_rc rc,
+                         tg_str message)
+{
+    struct ws_ask *ask = find_subscribe(e, t->name);
+
+    if (ask != NULL && !ws_rows_leave(ask)) {
+        ws_finish_error(ask, rc, message); /* it was waiting for its rows */
+    } else {
+        e->n_topics--;
+        say_revoked(e, t, rc, message);
+    }
+    ws_rows_next(e);
+}
+
 void ws_on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_rc rc,
                  tg_str message, tg_id ref, void *arg)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf members = {.max = MAX_ANSWER_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf members = {.max = WS_MAX_ANSWER_BYTES};
     struct ws *e = arg;
     struct ws_ask *ask = e->asks;
 
     (void)s;
     if (ref == 0) {
-        e->n_topics--;
-        say_revoked(e, t, rc, message);
+        on_topic_end(e, t, rc, message);
         return;
     }
     while (ask != NULL && ask->id != ref) {
@@ -310,10 +371,11 @@ void ws_on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_r
         ws_finish_error(ask, rc, message);
         return;
     }
-    (void)tg_buf_char(&members, ',');
-    tg_hello_put_topic(&members, t);
-    (void)tg_buf_str(&members, TG_STR(",\"cursor\":"));
-    (void)tg_json_quote(&members, t->cursor);
+    if (ws_rows_are_wanted(ask, t)) {
+        ws_rows_begin(ask, t);
+        return;
+    }
+    ws_put_verdict(&members, t);
     ws_finish_ok(ask, tg_buf_view(&members));
 }
 
@@ -346,17 +408,6 @@ static void leave_device(const struct ws *e, tg_str name)
     }
 }
 
-/* A subscribe that is not answered yet. */
-static struct ws_ask *find_subscribe(const struct ws *e, tg_str name)
-{
-    for (struct ws_ask *ask = e->asks; ask != NULL; ask = ask->next) {
-        if (ask->is_subscribe && tg_str_eq(ask->topic.name, name)) {
-            return ask;
-        }
-    }
-    return NULL;
-}
-
 static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {0};
@@ -378,13 +429,14 @@ static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
         ws_say_error(e, ref, rc, TG_STR("this stream does not have the topic"));
         return;
     }
-    if (ask == NULL) {
+    if (ask == NULL || ws_rows_leave(ask)) {
         e->n_topics--;
     } else {
         ws_finish_error(ask, TG_ECONFLICT, TG_STR("it was unsubscribed meanwhile"));
     }
     leave_device(e, name.name);
     ws_say_ok(e, ref, TG_STR(""));
+    ws_rows_next(e);
 }
 
 /* ---- token ---- */
