@@ -1,4 +1,5 @@
 // Signing out: the streams of a session end on every gateway, its tokens open no new ones.
+// also under tsan
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';

@@ -170,10 +170,10 @@ Test(shape, fields_are_names_joined_by_commas_each_counted_once)
 
 Test(shape, at_most_64_fields)
 {
-    char text[65 * 4 + 8] = "";
+    char text[65 * 4 + 16] = "";
 
     for (int i = 0; i < 65; i++) {
-        (void)snprintf(text + strlen(text), 8, "%sc%02d", i == 0 ? "" : ",", i);
+        (void)snprintf(text + strlen(text), 16, "%sc%02d", i == 0 ? "" : ",", i);
     }
     refused(text, "at most 64");
     text[strlen(text) - strlen(",c64")] = '\0';

@@ -49,7 +49,9 @@ static void put(char *out, size_t room, tg_str s)
     size_t at = strlen(out);
 
     cr_assert_lt(s.n, room - at);
-    memcpy(out + at, s.p, s.n);
+    if (s.n > 0) {
+        memcpy(out + at, s.p, s.n);
+    }
     out[at + s.n] = '\0';
 }
 

@@ -45,7 +45,9 @@ static void on_done(enum tg_rc rc, tg_str why, tg_str hint, bool has_begun, void
     g->n_done++;
     g->rc = rc;
     g->has_begun = has_begun;
-    memcpy(g->why, why.p, why.n);
+    if (why.n > 0) {
+        memcpy(g->why, why.p, why.n);
+    }
     g->why[why.n] = '\0';
     g->snapshot = NULL;
 }
