@@ -111,12 +111,24 @@ static void on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum 
     }
 }
 
+static void on_beat(struct tg_stream *s, void *arg)
+{
+    struct client *c = arg;
+
+    cr_assert(c->is_started && !c->is_ended);
+    c->n_beats++;
+    if (c->closes_on_beat) {
+        tg_stream_close(s);
+    }
+}
+
 static const struct tg_sink_ops topic_sink = {.on_start = on_start,
                                               .on_refused = on_refused,
                                               .bytes = bytes_of,
                                               .writev = on_writev,
                                               .on_end = on_end,
-                                              .on_topic = on_topic};
+                                              .on_topic = on_topic,
+                                              .on_beat = on_beat};
 static const struct tg_sink_ops sink = {.on_start = on_start,
                                         .on_refused = on_refused,
                                         .bytes = bytes_of,

@@ -50,12 +50,12 @@ struct client {
     enum tg_rc error;      /* what the next write fails with */
     tg_usec takes;         /* what a write costs */
     struct client *closes; /* another one, inside the next write */
-    bool closes_on_start, closes_on_write, closes_on_end, closes_on_topic;
+    bool closes_on_start, closes_on_write, closes_on_end, closes_on_topic, closes_on_beat;
     /* before client_open */
     bool is_held;
-    bool takes_topics; /* as a WebSocket: has on_topic */
+    bool takes_topics; /* as a WebSocket: has on_topic and on_beat */
     bool goes_back;    /* its ids may: topics are added with older cursors */
-    unsigned n_writes;
+    unsigned n_writes, n_beats;
     /* what it was told */
     bool is_started, is_refused, is_ended;
     bool is_resume, is_recovered;
