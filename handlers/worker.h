@@ -41,8 +41,8 @@ struct tg_handler_opts {
     tg_usec ticket_life;
     /* Tokens. */
     enum tg_policy rest, storage, graphql, functions, auth;
-    tg_str issuer, audience;
     uint32_t skew_sec;
+    tg_str issuer, audience;
     /* CORS. No origins: upstream's fields pass. "*" is an origin like others. */
     const tg_str *cors_origins;
     size_t n_cors_origins;
@@ -60,8 +60,8 @@ struct tg_handler_opts {
     const struct tg_declared_list *declared; /* NULL: none */
     size_t max_topics;                       /* on one stream */
     unsigned snapshot_page;                  /* rows of one page */
-    size_t snapshot_bytes;                   /* of one page */
     unsigned snapshot_reads;                 /* pages read at once by one worker */
+    size_t snapshot_bytes;                   /* of one page */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
     size_t ws_message_bytes;      /* a WebSocket client's message */

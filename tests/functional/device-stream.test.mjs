@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ask, deviceWorld } from './lib/devices.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
+import { parseCursor } from './lib/sse.mjs';
 import { EVENTS, TASKS, titles, until } from './lib/streams.mjs';
 
 const stack = useLocalbase();
@@ -81,6 +82,22 @@ for (const kind of ['memory', 'redis']) {
       assert.deepEqual(titles(both.rows), [missed, 'after']);
     });
 
+    test('with a cursor beyond the log is reset, and that cursor is not kept', async (t) => {
+      const { open, write, ask } = await deviceWorld(t, stack, kind);
+      const first = await open(phone);
+      await write(first);
+      await ask('POST', '/ack', { body: { device: 'phone', cursor: first.lastId } });
+      const [epoch, ms] = parseCursor(first.lastId);
+      const forged = await open({ params: { device: 'phone', cursor: `${epoch}.${ms + 3_600_000n}-0` } });
+      assert.equal((await forged.take('reset')).data.reason, 'ahead');
+      const { json } = await ask('GET', '/devices/phone');
+      assert.equal(json.topics[0].cursor, first.rows[0].id);
+      await write(forged);
+      const again = await open(phone);
+      await again.take('message');
+      assert.equal(again.ofType('reset').length, 0);
+    });
+
     test('is another one for another user', async (t) => {
       const { gateway, open, write, ask: ask1 } = await deviceWorld(t, stack, kind);
       const token = stack.user2.token;
@@ -114,6 +131,22 @@ for (const kind of ['memory', 'redis']) {
       const streams = await refusal({ params: { device: 'a' } });
       assert.equal(streams.json.code, 'TG523');
       assert.equal((await ask('GET', '/devices')).json.total, 2);
+    });
+
+    test('over a cap of streams is told which', async (t) => {
+      for (const [streams, code, status] of [
+        [{ per_user: 1 }, 'TG523', 429],
+        [{ per_address: 1 }, 'TG524', 429],
+        [{ max: 1 }, 'TG610', 503],
+      ]) {
+        const { open, gateway } = await deviceWorld(t, stack, kind, { streams });
+        await open(phone);
+        const error = await open({ params: { device: 'tablet' } }).catch((e) => e);
+        assert.equal(error.status, status);
+        assert.equal(error.json.code, code);
+        assert.ok(Number(error.headers['retry-after']) > 0);
+        await gateway.stop();
+      }
     });
 
     test('that is away longer than its time to live is forgotten', async (t) => {
