@@ -134,6 +134,7 @@ struct tg_stream {
     uint8_t n_controls;
     uint8_t beats;
     bool partial_is_ready;
+    bool partial_is_event; /* of a topic, not told to this stream alone */
     bool is_blocked;
     bool is_held;        /* by its transport */
     bool is_expired;     /* held for want of a token */

@@ -84,11 +84,14 @@ static struct tg_stream_topic describe(const struct cursor *c, char text[TG_CURS
 
 size_t tg_stream_cursor(const struct tg_stream *s, char out[TG_CURSOR_MAX + 1])
 {
-    const struct tg_fanout *f = s->fanout;
-    const struct tg_epoch *epoch = s->cursors == NULL ? &f->epoch : &s->cursors->epoch;
-    struct tg_pos pos = s->at;
+    const struct tg_fanout *f = NULL;
+    const struct tg_epoch *epoch = NULL;
+    struct tg_pos pos = {0};
 
     TG_CHECK(s, TG_STREAM_MAGIC);
+    f = s->fanout;
+    epoch = s->cursors == NULL ? &f->epoch : &s->cursors->epoch;
+    pos = s->at;
     for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
         if (is_lost(c)) {
             return put_cursor(c, out).n;
@@ -554,7 +557,6 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
 enum tg_rc tg_stream_add(struct tg_stream *s, const struct tg_stream_user *u,
                          const struct tg_stream_want *w, tg_id ref)
 {
-    struct tg_fanout *f = s->fanout;
     struct adding *a = NULL;
     struct cursor *c = NULL;
     enum tg_rc rc = TG_OK;
@@ -588,7 +590,7 @@ enum tg_rc tg_stream_add(struct tg_stream *s, const struct tg_stream_user *u,
     s->addings = a;
     c->is_asked = true;
     tg_timer_init(&a->timer, on_adding_waited);
-    tg_loop_timer_start(f->loop, &a->timer, f->opts.ready_wait);
+    tg_loop_timer_start(s->fanout->loop, &a->timer, s->fanout->opts.ready_wait);
     fanout_turn(s);
     return TG_OK;
 }

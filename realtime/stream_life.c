@@ -219,6 +219,9 @@ static bool is_at_end(const struct cursor *c)
 
 bool stream_is_caught_up(const struct tg_stream *s)
 {
+    if (s->partial != NULL && s->partial_is_event) {
+        return false;
+    }
     for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
         if (c->state == CUR_LIVE && (c->is_fresh || !is_at_end(c))) {
             return false;

@@ -113,9 +113,10 @@ static struct page *new_page(struct tg_fanout *f, const struct cursor *c)
     return p;
 }
 
+/* Until it has been handed its page, even if that is here. */
 bool stream_waits(const struct cursor *c)
 {
-    return c->page != NULL && c->page->state != PG_HERE;
+    return !tg_list_empty(&c->wait);
 }
 
 void stream_drop_page(struct cursor *c)

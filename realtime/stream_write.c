@@ -205,17 +205,25 @@ static void gather(const struct tg_stream *s, struct batch *b)
     }
 }
 
+/* Everything up to here is with the client, whole. */
+static void reach(struct tg_stream *s, const struct tg_frame *f)
+{
+    s->at = tg_frame_pos(f);
+}
+
 static void pass(struct tg_stream *s, const struct pending_frame *p)
 {
     struct cursor *c = p->cursor;
 
     c->pos = tg_frame_pos(p->frame);
-    s->at = c->pos;
     c->is_fresh = c->is_fresh && !p->is_ready;
     if (tg_frame_kind(p->frame) == TG_FRAME_RESET && !p->is_ready) {
         tg_count_add(&s->fanout->counts.resets, 1);
     }
     if (c->page != NULL) {
+        if (strcmp(c->epoch.text, c->page->epoch.text) != 0) {
+            s->at = (struct tg_pos){0}; /* of the log before */
+        }
         c->epoch = c->page->epoch;
         c->is_stale = false;
         c->page_at++;
@@ -253,6 +261,9 @@ static void account(struct tg_stream *s, const struct batch *b, size_t n)
             return;
         }
         n -= left;
+        if (s->partial_is_event) {
+            reach(s, s->partial);
+        }
         tg_frame_unref(s->partial);
         s->partial = NULL;
         i++;
@@ -260,6 +271,7 @@ static void account(struct tg_stream *s, const struct batch *b, size_t n)
     for (; i < (int)b->n_first && n > 0; i++) {
         if (n < b->iov[i].iov_len) {
             set_partial(s, s->controls->frame, false, n);
+            s->partial_is_event = false;
             n = 0;
         } else {
             n -= b->iov[i].iov_len;
@@ -271,7 +283,10 @@ static void account(struct tg_stream *s, const struct batch *b, size_t n)
 
         if (n < whole) {
             set_partial(s, b->frames[k].frame, b->frames[k].is_ready, n);
+            s->partial_is_event = true;
             n = whole;
+        } else {
+            reach(s, b->frames[k].frame);
         }
         n -= whole;
         pass(s, &b->frames[k]);
