@@ -231,14 +231,13 @@ static void on_event(struct ws *e, const struct tg_ws_event *event)
 }
 
 /* Behind our close frame only the client's own is looked for. */
-static void hear_end(struct ws *e, char *p, size_t n)
+static void hear_end(struct ws *e, struct tg_ws_input in)
 {
     struct ws_end *d = e->end;
-    struct tg_ws_input in = {p, n};
     struct tg_ws_event event = {0};
     enum tg_rc rc = TG_OK;
 
-    d->unheard += n;
+    d->unheard += in.n;
     while (!d->is_fault && !d->is_agreed &&
            (rc = tg_ws_parser_next(&e->parser, &in, &event)) == TG_OK) {
         d->is_agreed = event.opcode == TG_WS_CLOSE;
@@ -251,15 +250,14 @@ static void hear_end(struct ws *e, char *p, size_t n)
     }
 }
 
-static void hear(struct ws *e, char *p, size_t n)
+static void hear(struct ws *e, struct tg_ws_input in)
 {
-    struct tg_ws_input in = {p, n};
     struct tg_ws_event event = {0};
     enum tg_rc rc = TG_OK;
     bool is_far = false;
 
     e->was_heard = true;
-    (void)pay(e, 0, n, &is_far);
+    (void)pay(e, 0, in.n, &is_far);
     if (is_far) {
         ws_fail(e, TG_WS_POLICY, "rate");
     }
@@ -269,7 +267,7 @@ static void hear(struct ws *e, char *p, size_t n)
     if (e->end == NULL && rc == TG_EBADREQ) {
         ws_fail(e, tg_ws_parser_code(&e->parser), "protocol");
     } else if (e->end != NULL && in.n > 0) {
-        hear_end(e, in.p, in.n);
+        hear_end(e, in);
     }
 }
 
@@ -284,9 +282,9 @@ static void read_all(struct ws *e)
     /* Ends: what a client may say at once is bounded by its rate, and then by MAX_UNHEARD_BYTES. */
     while ((rc = tg_conn_raw_read(e->conn, bytes, sizeof(bytes), &n)) == TG_OK) {
         if (e->end == NULL) {
-            hear(e, bytes, n);
+            hear(e, (struct tg_ws_input){bytes, n});
         } else {
-            hear_end(e, bytes, n);
+            hear_end(e, (struct tg_ws_input){bytes, n});
             if (e->end->unheard > MAX_UNHEARD_BYTES) {
                 return;
             }
@@ -309,7 +307,7 @@ static void on_raw_ready(struct tg_conn *c, unsigned events, void *ctx)
         struct ws_early *early = e->early;
 
         e->early = NULL;
-        hear(e, early->bytes, early->n);
+        hear(e, (struct tg_ws_input){early->bytes, early->n});
         free(early);
     }
     if ((events & (TG_READABLE | TG_HANGUP)) != 0) {
