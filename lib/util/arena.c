@@ -13,7 +13,7 @@ struct tg_arena_block {
 
 static char *new_block(struct tg_arena *a, size_t n)
 {
-    struct tg_arena_block *b = tg_calloc(1, sizeof(*b) + n);
+    struct tg_arena_block *b = tg_malloc(sizeof(*b) + n);
 
     b->next = a->blocks;
     a->blocks = b;
@@ -31,7 +31,7 @@ void *tg_arena_alloc(struct tg_arena *a, size_t n)
     TG_ASSERT(!__builtin_add_overflow(n, align - 1, &need));
     need &= ~(align - 1);
     if (need > BLOCK_BYTES / 4) {
-        return new_block(a, need);
+        return memset(new_block(a, need), 0, need);
     }
     if (need > a->left) {
         a->next = new_block(a, BLOCK_BYTES);
@@ -40,7 +40,7 @@ void *tg_arena_alloc(struct tg_arena *a, size_t n)
     p = a->next;
     a->next += need;
     a->left -= need;
-    return p;
+    return memset(p, 0, need); /* a block is seldom used up: only what is given out is cleared */
 }
 
 tg_str tg_arena_str(struct tg_arena *a, tg_str s)
