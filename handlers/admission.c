@@ -232,9 +232,11 @@ static enum tg_rc take_places(struct tg_admission *a)
     }
     if (a->token != NULL &&
         !tg_quota_take(o->per_user, x->w->index, a->user.user_id, &a->user_place)) {
+        tg_count_add(&x->w->counts.stream_caps, 1);
         return TG_EUSERSTREAMS;
     }
     if (!tg_quota_take(o->per_address, x->w->index, address, &a->address_place)) {
+        tg_count_add(&x->w->counts.stream_caps, 1);
         return TG_EADDRESSSTREAMS;
     }
     return TG_OK;

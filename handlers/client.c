@@ -146,8 +146,12 @@ enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
                                         .arg = arg};
     enum tg_rc rc = tg_stream_open(w->fanout, &opts, &c->stream);
 
+    if (rc == TG_EBUSY) {
+        tg_count_add(&w->counts.stream_caps, 1);
+        return TG_EALLSTREAMS;
+    }
     if (rc != TG_OK) {
-        return rc == TG_EBUSY ? TG_EALLSTREAMS : rc;
+        return rc;
     }
     c->user_place = a->user_place;
     c->address_place = a->address_place;

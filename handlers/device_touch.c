@@ -8,6 +8,7 @@
 #include "store/device.h"
 
 struct tg_device_touch {
+    struct tg_worker *w;
     tg_device_touch_fn *done; /* NULL: canceled */
     void *arg;
     struct tg_stream_want *wants;
@@ -79,6 +80,7 @@ static void on_device(enum tg_rc rc, const struct tg_device *d, void *arg)
     if (copy.done != NULL && rc == TG_OK && !copy.has_cursor) {
         place_wants(t, d);
     } else if (rc == TG_ELIMIT) {
+        tg_count_add(&t->w->counts.device_caps, 1);
         rc = limit_rc(t, d->limit);
     }
     free(t);
@@ -123,7 +125,8 @@ enum tg_rc tg_device_touch(struct tg_worker *w, const struct tg_device_ask *ask,
         };
     }
     t = TG_NEW(struct tg_device_touch);
-    *t = (struct tg_device_touch){.done = done,
+    *t = (struct tg_device_touch){.w = w,
+                                  .done = done,
                                   .arg = arg,
                                   .wants = ask->wants,
                                   .n_wants = ask->n_wants,
@@ -134,6 +137,7 @@ enum tg_rc tg_device_touch(struct tg_worker *w, const struct tg_device_ask *ask,
         free(t);
         return rc;
     }
+    tg_count_add(&w->counts.device_touches, 1);
     *ret_touch = t;
     return TG_OK;
 }

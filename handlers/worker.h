@@ -81,7 +81,7 @@ struct tg_worker_counts {
     tg_count proxied, proxy_errors, tunnels, refused, streams_opened, polls, polls_at_once,
         jwks_fetches, jwks_failures, controls, signouts, signout_retries, denied, tickets,
         published, publish_duplicates, publish_failures, snapshots, snapshot_rows,
-        snapshot_failures;
+        snapshot_failures, stream_caps, device_touches, device_caps;
 };
 
 struct tg_worker {

@@ -76,6 +76,9 @@ GETTER(get_unpublished, w->counts.publish_failures)
 GETTER(get_snapshots, w->counts.snapshots)
 GETTER(get_snapshot_rows, w->counts.snapshot_rows)
 GETTER(get_snapshot_failures, w->counts.snapshot_failures)
+GETTER(get_stream_caps, w->counts.stream_caps)
+GETTER(get_touches, w->counts.device_touches)
+GETTER(get_device_caps, w->counts.device_caps)
 GETTER(get_jwks, w->counts.jwks_fetches)
 GETTER(get_jwks_failures, w->counts.jwks_failures)
 GETTER(get_tickets, w->counts.tickets)
@@ -135,6 +138,11 @@ static const struct row rows[] = {
     {"snapshots_total", "counter", "Snapshots begun.", get_snapshots},
     {"snapshot_rows_total", "counter", "Rows told by snapshots.", get_snapshot_rows},
     {"snapshot_failures_total", "counter", "Snapshots that failed.", get_snapshot_failures},
+    {"device_touches_total", "counter", "Times that the store was told of a device.", get_touches},
+    {"device_caps_total", "counter", "Devices, or topics of one, refused over a cap.",
+     get_device_caps},
+    {"stream_caps_total", "counter", "Streams refused over a cap of a user, an address or all.",
+     get_stream_caps},
     {"streams", "gauge", "Open streams.", get_streams},
     {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},
     {"polls_total", "counter", "Answers to polls, but for errors.", get_polls},
