@@ -2,6 +2,8 @@
  *
  *   QUEUED (for one of the worker's reads) -> READING -> TOLD (until the socket has it) -> QUEUED
  *
+ * A client that takes no byte of a page for a while is given up: each page is memory of ours.
+ *
  * A topic's end is an empty page, not a short one: PostgREST may be set to give fewer rows than
  * it is asked for (db-max-rows). */
 #include "handlers/snapshot.h"
@@ -26,6 +28,7 @@ struct tg_snapshot {
     tg_id id;
     struct tg_list queue; /* worker->snapshots */
     struct tg_task task;  /* looks whether the socket has the page */
+    struct tg_timer slow; /* the socket has taken nothing of it */
     struct tg_stream *stream;
     struct tg_token *token;
     const struct tg_snapshot_ops *ops;
@@ -64,6 +67,7 @@ static void drop(struct tg_snapshot *s)
     tg_ids_remove(&s->w->snapshot_ids, s->id);
     tg_list_remove(&s->queue);
     tg_loop_task_stop(s->w->loop, &s->task);
+    tg_loop_timer_stop(s->w->loop, &s->slow);
     tg_loop_defer(s->w->loop, free_snapshot, s);
 }
 
@@ -173,6 +177,7 @@ static void read_next(struct tg_worker *w)
 static void want_page(struct tg_snapshot *s)
 {
     s->is_told = false;
+    tg_loop_timer_stop(s->w->loop, &s->slow);
     tg_list_append(&s->w->snapshots, &s->queue);
     read_next(s->w);
 }
@@ -298,6 +303,7 @@ static void take_page(struct tg_snapshot *s, tg_str rows)
     }
     s->is_told = true;
     tg_loop_task_start(s->w->loop, &s->task);
+    tg_loop_timer_start(s->w->loop, &s->slow, s->w->opts->snapshot_patience);
 }
 
 static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
@@ -334,6 +340,11 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
 
 /* ---- between two pages ---- */
 
+static void on_slow(struct tg_timer *timer)
+{
+    fail(TG_CONTAINER_OF(timer, struct tg_snapshot, slow), TG_EFULL, TG_STR(""), TG_STR(""));
+}
+
 static bool look(struct tg_task *task)
 {
     struct tg_snapshot *s = TG_CONTAINER_OF(task, struct tg_snapshot, task);
@@ -348,8 +359,9 @@ static bool look(struct tg_task *task)
 
 void tg_snapshot_writable(struct tg_snapshot *s)
 {
-    if (s->is_told) {
+    if (s->is_told && s->has_begun) {
         tg_loop_task_start(s->w->loop, &s->task);
+        tg_loop_timer_start(s->w->loop, &s->slow, s->w->opts->snapshot_patience);
     }
 }
 
@@ -366,6 +378,7 @@ enum tg_rc tg_snapshot_start(const struct tg_snapshot_opts *opts, struct tg_snap
     s->id = tg_ids_add(&s->w->snapshot_ids, s);
     tg_list_init(&s->queue);
     tg_task_init(&s->task, look);
+    tg_timer_init(&s->slow, on_slow);
     s->stream = opts->stream;
     s->token = tg_token_ref(opts->token);
     s->ops = opts->ops;

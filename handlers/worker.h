@@ -62,6 +62,7 @@ struct tg_handler_opts {
     unsigned snapshot_page;                  /* rows of one page */
     unsigned snapshot_reads;                 /* pages read at once by one worker */
     size_t snapshot_bytes;                   /* of one page */
+    tg_usec snapshot_patience;               /* without a byte taken of a page */
     tg_usec stream_retry;
     tg_usec stream_heartbeat;
     size_t ws_message_bytes;      /* a WebSocket client's message */

@@ -281,8 +281,9 @@ void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame 
         return;
     }
     if (s->is_blocked) {
-        /* One that still takes bytes reads on in the store, however slowly. */
-        if (is_off_ring(s) && !s->has_written) {
+        /* One that still takes bytes reads on in the store, however slowly. One that is held is not
+         * asked to: who holds it sees to its end. */
+        if (is_off_ring(s) && !s->has_written && !s->is_held) {
             tg_count_add(&s->fanout->counts.slow_consumers, 1);
             stream_end(s, "slow_consumer", TG_EFULL, TG_STR(""));
             return;

@@ -185,6 +185,7 @@ static void fill_handlers(struct tg_gateway *g)
     h->snapshot_page = c->streams.snapshot_rows;
     h->snapshot_bytes = c->streams.snapshot_bytes;
     h->snapshot_reads = c->streams.snapshot_reads;
+    h->snapshot_patience = TG_MS(c->timeouts.send_idle_ms);
     fill_topics(g);
     h->declared = &g->declared;
     h->max_topics = c->streams.topics_max;

@@ -74,6 +74,7 @@ static void begin(struct given *g, size_t n_topics)
     g->fleet.opts.snapshot_page = 8;
     g->fleet.opts.snapshot_bytes = 1000;
     g->fleet.opts.snapshot_reads = 1;
+    g->fleet.opts.snapshot_patience = TG_SEC(60);
     for (size_t i = 0; i < n_topics; i++) {
         cr_assert_eq(tg_topic_parse(NULL, tg_str_of(topics[i]), &g->names[i], &why), TG_OK);
         g->topics[i] = &g->names[i];
@@ -164,6 +165,30 @@ Test(snapshot, waits_for_the_socket_before_it_reads_on)
     cr_assert_eq(fetch_seen.n, 2);
     page(&g, 200, "[]");
     cr_assert_eq(g.rc, TG_OK);
+    finish(&g);
+}
+
+static void wait_sec(struct given *g, unsigned sec)
+{
+    fake_now += TG_SEC(sec);
+    turn(g->fleet.workers[0].loop);
+}
+
+Test(snapshot, gives_up_a_socket_that_takes_nothing_for_a_while)
+{
+    struct given g;
+
+    begin(&g, 1);
+    stream_seen.told = TG_TOLD_BLOCKED;
+    page(&g, 200, "[{\"id\":1}]");
+    wait_sec(&g, 50);
+    tg_snapshot_writable(g.snapshot); /* a little */
+    wait_sec(&g, 50);
+    cr_assert_eq(g.n_done, 0);
+    wait_sec(&g, 20);
+    cr_assert_eq(g.n_done, 1);
+    cr_assert_eq(g.rc, TG_EFULL);
+    cr_assert(g.has_begun);
     finish(&g);
 }
 

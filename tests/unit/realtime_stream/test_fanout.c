@@ -283,6 +283,31 @@ Test(fanout, leaves_a_slow_consumer_alone_that_still_takes_bytes)
     client_destroy(c);
 }
 
+Test(fanout, leaves_one_that_is_held_to_who_holds_it)
+{
+    struct world *w = world_create();
+    struct client *held = NULL;
+    struct client *c = NULL;
+
+    w->opts.heartbeat = TG_MS(60);
+    w->opts.ring_frames = 2;
+    world_start(w);
+    held = live_client(w, "a");
+    tg_stream_hold(held->stream);
+    held->room = 0;
+    cr_assert(tg_stream_tell(held->stream, tg_frame_named(TG_STR("status"), TG_STR("{}"))));
+    settle(w);
+    for (int i = 0; i < 5; i++) {
+        (void)publish(w, 'a', "x");
+    }
+    c = live_client(w, "b");
+    run_until(w, has_beaten, w);
+    cr_assert(!held->is_ended);
+    world_end(w);
+    client_destroy(held);
+    client_destroy(c);
+}
+
 Test(fanout, a_blocked_consumer_within_the_ring_is_left_alone)
 {
     struct world *w = world_create();
