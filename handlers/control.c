@@ -355,8 +355,9 @@ struct tg_control_relay *tg_control_relay_create(struct tg_worker *const *worker
     struct tg_control_relay *r = tg_calloc(1, sizeof(*r) + n * sizeof(r->missed[0]));
 
     r->n = n;
-    r->workers = tg_memdup(workers, n * sizeof(r->workers[0]));
+    r->workers = tg_calloc(n, sizeof(struct tg_worker *));
     for (size_t i = 0; i < n; i++) {
+        r->workers[i] = workers[i];
         r->workers[i]->relay = r;
     }
     return r;
@@ -388,10 +389,13 @@ struct tg_worker *tg_control_peer(const struct tg_worker *w, size_t index)
 
 void tg_control_tell_here(struct tg_worker *w, tg_str payload)
 {
+    size_t n_lost = 0;
+
     for (size_t i = 0; i < w->relay->n; i++) {
-        if (!post(w->relay->workers[i], payload, false)) {
-            tg_log_limited(TG_LOG_WARN, "control_lost", 10, TG_KN("to", i));
-        }
+        n_lost += post(w->relay->workers[i], payload, false) ? 0 : 1;
+    }
+    if (n_lost > 0) {
+        tg_log_limited(TG_LOG_WARN, "control_lost", 10, TG_KN("workers", n_lost));
     }
 }
 

@@ -94,6 +94,7 @@ static void drop(struct tg_deny *d, struct rule *r)
 {
     struct rule *head = tg_map_find(&d->places, r->place);
 
+    TG_ASSERT(head != NULL);
     if (head != r) {
         while (head->next != r) {
             head = head->next;
@@ -137,6 +138,7 @@ static void make_room(struct tg_deny *d, int64_t now_sec)
         }
     }
     if (d->n >= d->max) {
+        TG_ASSERT(first != NULL);
         drop(d, first);
     }
 }

@@ -94,7 +94,7 @@ static tg_usec get_expiry(const unsigned char *p)
 }
 
 /* `raw` has room for TG_SEAL_OVERHEAD + text.n. */
-static void encrypt(const struct tg_seal *s, tg_str text, tg_usec expires, unsigned char *raw)
+static void close_text(const struct tg_seal *s, tg_str text, tg_usec expires, unsigned char *raw)
 {
     unsigned char expiry[EXPIRY_BYTES];
     unsigned char *body = raw + 1 + NONCE_BYTES;
@@ -117,7 +117,7 @@ static void encrypt(const struct tg_seal *s, tg_str text, tg_usec expires, unsig
 }
 
 /* In place: what was encrypted begins at raw[1 + NONCE_BYTES]. */
-static bool decrypt(const struct tg_seal *s, unsigned char *raw, size_t n_raw)
+static bool open_text(const struct tg_seal *s, unsigned char *raw, size_t n_raw)
 {
     unsigned char *body = raw + 1 + NONCE_BYTES;
     size_t n_body = n_raw - 1 - NONCE_BYTES - TAG_BYTES;
@@ -145,7 +145,7 @@ enum tg_rc tg_seal_wrap(const struct tg_seal *s, tg_str text, tg_usec expires, s
         return TG_ELIMIT;
     }
     raw = tg_malloc(n);
-    encrypt(s, text, expires, raw);
+    close_text(s, text, expires, raw);
     rc = tg_b64url_encode(tg_str_make((const char *)raw, n), out);
     free(raw);
     return rc;
@@ -158,7 +158,7 @@ enum tg_rc tg_seal_unwrap(const struct tg_seal *s, tg_str sealed, tg_usec now, s
     enum tg_rc rc = tg_b64url_decode(sealed, &raw);
 
     p = (unsigned char *)raw.p;
-    if (rc != TG_OK || raw.n < TG_SEAL_OVERHEAD || p[0] != VERSION || !decrypt(s, p, raw.n)) {
+    if (rc != TG_OK || raw.n < TG_SEAL_OVERHEAD || p[0] != VERSION || !open_text(s, p, raw.n)) {
         rc = TG_EBADTOKEN;
     } else if (now >= get_expiry(p + 1 + NONCE_BYTES)) {
         rc = TG_EEXPIRED;

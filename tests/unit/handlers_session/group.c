@@ -43,6 +43,11 @@ void tg_conn_set_handler(struct tg_conn *c, const struct tg_request_handler *h, 
     (void)ctx;
 }
 
+void tg_conn_want_body(struct tg_conn *c)
+{
+    (void)c;
+}
+
 tg_str tg_conn_peer(const struct tg_conn *c)
 {
     (void)c;
