@@ -7,7 +7,7 @@
 
 #include "loop/mailbox.h"
 
-enum { SENDERS = 4, MAILS = 20000, BOX = 64 };
+enum { SENDERS = 4, MAILS = 20000, BOX = 64, QUIET_RUN = 7 };
 
 struct note {
     struct tg_mail mail;
@@ -38,6 +38,12 @@ static void drop_note(struct tg_mail *mail)
     free(TG_CONTAINER_OF(mail, struct note, mail));
 }
 
+/* Half of the senders wake the reader only now and then. */
+static enum tg_rc post(int sender, struct tg_mail *mail)
+{
+    return sender % 2 == 0 ? tg_mailbox_post(box, mail) : tg_mailbox_post_quiet(box, mail);
+}
+
 static void *send_all(void *arg)
 {
     int sender = (int)(intptr_t)arg;
@@ -49,10 +55,15 @@ static void *send_all(void *arg)
         n->mail.drop = drop_note;
         n->sender = sender;
         n->number = i;
-        while (tg_mailbox_post(box, &n->mail) == TG_EFULL) {
+        while (post(sender, &n->mail) == TG_EFULL) {
+            tg_mailbox_wake(box);
             (void)sched_yield();
         }
+        if (i % QUIET_RUN == 0) {
+            tg_mailbox_wake(box);
+        }
     }
+    tg_mailbox_wake(box);
     return NULL;
 }
 

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "source.h"
-#include "util/base.h"
+#include "util/buf.h"
 
 enum { TOKEN_DEVICES = 1000, MAX_REQUEST = 4096 };
 
@@ -32,33 +32,35 @@ static void make_event(struct bench *b)
 
 /* ---- the publisher ---- */
 
-static void post(struct bench *b, const char *target, const char *field, const char *body, size_t n)
+static void post(struct bench *b, const char *target, const char *field, tg_str body)
 {
     char head[MAX_REQUEST];
     int len = snprintf(head, sizeof(head),
                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%sContent-Length: %zu\r\n\r\n",
-                       target, field, n);
+                       target, field, body.n);
 
     send_all(b->publisher.fd, head, (size_t)len);
-    send_all(b->publisher.fd, body, n);
+    send_all(b->publisher.fd, body.p, body.n);
 }
 
 /* To the gateway itself, with its service key. */
 static void publish_own(struct bench *b, unsigned n)
 {
-    char *body = tg_malloc((size_t)n * (DATA_BYTES + 256) + 64);
+    TG_CLEANUP(tg_buf_fini) struct tg_buf body = {.max = (size_t)n * (DATA_BYTES + 256) + 64};
     char field[1024];
-    size_t at = (size_t)sprintf(body, "{\"events\":[");
 
+    (void)tg_buf_str(&body, TG_STR("{\"events\":["));
     for (unsigned i = 0; i < n; i++) {
-        at += (size_t)snprintf(body + at, DATA_BYTES + 256, "%s{\"topic\":\"%s\",\"record\":%s}",
-                               i == 0 ? "" : ",", b->opts.topic, b->record);
+        (void)tg_buf_printf(&body, "%s{\"topic\":\"%s\",\"record\":%s}", i == 0 ? "" : ",",
+                            b->opts.topic, b->record);
     }
-    at += (size_t)sprintf(body + at, "]}");
+    (void)tg_buf_str(&body, TG_STR("]}"));
+    if (tg_buf_rc(&body) != TG_OK) {
+        fail("an event does not fit");
+    }
     (void)snprintf(field, sizeof(field), "apikey: %s\r\nContent-Type: application/json\r\n",
                    b->opts.service_key);
-    post(b, "/sync/v1/publish", field, body, at);
-    free(body);
+    post(b, "/sync/v1/publish", field, tg_buf_view(&body));
 }
 
 void client_publish(struct bench *b, unsigned n)
