@@ -393,3 +393,10 @@ void tg_admission_fini(struct tg_admission *a)
     tg_token_unref(a->token);
     *a = (struct tg_admission){0};
 }
+
+void tg_admission_begun(const struct tg_admission *a, const struct tg_stream_start *start)
+{
+    if (a->device.n > 0 && !a->has_cursor && !a->is_snapshot) {
+        tg_device_begin(a->x->w, tg_admission_user(a), a->device, start->topics, start->n_topics);
+    }
+}

@@ -60,6 +60,10 @@ void tg_admit(struct tg_exchange *x, const struct tg_admit_opts *opts, tg_admit_
  * nothing happens. */
 void tg_admission_fini(struct tg_admission *a);
 
+/* Its stream has begun: a device without a cursor is told where. Not where rows come first: it has
+ * begun when it has those. */
+void tg_admission_begun(const struct tg_admission *a, const struct tg_stream_start *start);
+
 /* Whose devices these are: a user's id, or "anon". */
 tg_str tg_admission_user(const struct tg_admission *a);
 /* The same user for a stream; texts of `token`. NULL: anonymous. */

@@ -18,6 +18,7 @@ enum { MAX_TOPICS_BYTES = 64 * 1024 };
 
 struct tg_collect {
     struct tg_worker *w;
+    const struct tg_admission *a;
     struct tg_client client; /* its stream is NULL once it is over */
     struct tg_collect_opts opts;
     struct tg_collected got;
@@ -80,6 +81,21 @@ static bool on_peeked(tg_str message, void *arg)
     return take(t->opts, t->collected, message);
 }
 
+/* Topics without a cursor begin where the answer stands. */
+static void begin_now(const struct tg_admission *a, tg_str cursor)
+{
+    struct tg_stream_topic topics[TG_STREAM_MAX_TOPICS];
+    struct tg_stream_start start = {.topics = topics};
+
+    for (size_t i = 0; i < a->n_wants; i++) {
+        if (a->wants[i].from == TG_FROM_NOW) {
+            topics[start.n_topics++] =
+                (struct tg_stream_topic){.name = a->wants[i].name->name, .cursor = cursor};
+        }
+    }
+    tg_admission_begun(a, &start);
+}
+
 enum tg_rc tg_collect_now(const struct tg_admission *a, const struct tg_collect_opts *opts,
                           struct tg_collected *ret_collected)
 {
@@ -94,7 +110,7 @@ enum tg_rc tg_collect_now(const struct tg_admission *a, const struct tg_collect_
         tg_collected_fini(&c);
         return rc == TG_OK ? TG_EAGAIN : rc;
     }
-    (void)tg_cursor_format(&p.epoch, p.pos, c.cursor);
+    begin_now(a, tg_str_make(c.cursor, tg_cursor_format(&p.epoch, p.pos, c.cursor)));
     c.has_more = p.has_more;
     c.lag_ms = p.lag_ms;
     c.is_resume = p.is_resume;
@@ -203,6 +219,7 @@ static void on_start(struct tg_stream *s, const struct tg_stream_start *start, v
     tg_usec now = tg_loop_now(c->w->loop);
 
     (void)s;
+    tg_admission_begun(c->a, start);
     c->is_started = true;
     c->got.is_resume = start->is_resume;
     c->got.is_recovered = start->is_recovered;
@@ -279,6 +296,7 @@ enum tg_rc tg_collect_start(struct tg_admission *a, const struct tg_collect_opts
     enum tg_rc rc = TG_OK;
 
     c->w = a->x->w;
+    c->a = a;
     c->opts = *opts;
     c->until = tg_loop_now(c->w->loop) + opts->wait;
     c->done = done;

@@ -41,8 +41,8 @@ enum tg_rc tg_collect_now(const struct tg_admission *a, const struct tg_collect_
 /* `c` is borrowed for the call; NULL unless rc is TG_OK. `message` is a sentence or empty. */
 typedef void tg_collect_fn(enum tg_rc rc, tg_str message, struct tg_collected *c, void *arg);
 
-/* Opens a stream for a->wants, with the places that `a` has. TG_OK: `done` follows, once, never
- * from inside the call. As tg_client_open(). */
+/* Opens a stream for a->wants, with the places that `a` has; `a` is borrowed until it is over.
+ * TG_OK: `done` follows, once, never from inside the call. As tg_client_open(). */
 enum tg_rc tg_collect_start(struct tg_admission *a, const struct tg_collect_opts *opts,
                             tg_collect_fn *done, void *arg,
                             struct tg_collect **ret_collect) TG_MUST_USE;

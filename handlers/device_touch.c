@@ -148,3 +148,34 @@ void tg_device_touch_cancel(struct tg_device_touch *t)
         t->done = NULL;
     }
 }
+
+static void on_begun(enum tg_rc rc, const enum tg_ack *acks, size_t n, void *arg)
+{
+    (void)rc; /* one that is not kept begins anew when it comes back */
+    (void)acks;
+    (void)n;
+    (void)arg;
+}
+
+void tg_device_begin(struct tg_worker *w, tg_str user, tg_str device,
+                     const struct tg_stream_topic *topics, size_t n)
+{
+    struct tg_store *store = tg_fanout_store(w->fanout, NULL);
+    struct tg_device_topic begun[TG_STREAM_MAX_TOPICS];
+    struct tg_device_acks acks = {
+        .user = user, .device = device, .topics = begun, .ttl = w->opts->device_ttl};
+
+    for (size_t i = 0; i < n && acks.n_topics < TG_STREAM_MAX_TOPICS; i++) {
+        struct tg_device_topic *t = &begun[acks.n_topics];
+
+        *t = (struct tg_device_topic){.name = topics[i].name, .has_cursor = true};
+        /* What was read from the log's beginning begins nowhere yet. */
+        if (!topics[i].is_resume &&
+            tg_cursor_parse(topics[i].cursor, &t->epoch, &t->pos) == TG_OK && t->pos.ms != 0) {
+            acks.n_topics++;
+        }
+    }
+    if (store != NULL && acks.n_topics > 0) {
+        (void)!tg_store_device_ack(store, &acks, on_begun, NULL);
+    }
+}

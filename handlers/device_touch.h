@@ -2,7 +2,8 @@
  * each begins (DESIGN.md 4).
  *
  * A cursor that the client brought is acknowledged. Without one a topic begins where this device
- * has acknowledged it, and now where it has not. */
+ * has acknowledged it, and now where it has not; where that was is kept as if acknowledged, so that
+ * a device which never says anything misses nothing when it comes back. */
 #ifndef TG_HANDLERS_DEVICE_TOUCH_H
 #define TG_HANDLERS_DEVICE_TOUCH_H
 
@@ -32,6 +33,10 @@ enum tg_rc tg_device_touch(struct tg_worker *w, const struct tg_device_ask *ask,
                            struct tg_device_touch **ret_touch) TG_MUST_USE;
 /* `done` does not come any more; the store still hears of the device. NULL is fine. */
 void tg_device_touch_cancel(struct tg_device_touch *t);
+
+/* The store hears where topics began that came without a cursor; an answer is not waited for. */
+void tg_device_begin(struct tg_worker *w, tg_str user, tg_str device,
+                     const struct tg_stream_topic *topics, size_t n);
 
 #define TG_DEVICE_ID_RULE "a device is 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"
 bool tg_device_is_id(tg_str id);

@@ -346,6 +346,7 @@ static void on_start(struct tg_stream *s, const struct tg_stream_start *start, v
         refuse(e, TG_EINTERNAL, TG_STR(""), TG_STR(""));
         return;
     }
+    tg_admission_begun(e->a, start);
     if (go_raw(e, tg_buf_view(&out)) && is_held) {
         tg_stream_release(s);
     }

@@ -428,6 +428,7 @@ static void on_start(struct tg_stream *s, const struct tg_stream_start *start, v
         return;
     }
     tg_count_add(&e->a->x->w->counts.streams_opened, 1);
+    tg_admission_begun(e->a, start);
     keep(e, start, early);
 }
 

@@ -152,7 +152,7 @@ static void ask_store(struct ws *e, const struct acks *a, tg_str ref)
     const struct tg_worker *w = ws_worker(e);
     struct tg_store *store = tg_fanout_store(w->fanout, NULL);
     const struct tg_device_acks acks = {
-        .user = e->token == NULL ? TG_STR("anon") : tg_str_of(e->token->user_id),
+        .user = ws_user(e),
         .device = tg_str_of(e->device),
         .topics = a->topics,
         .n_topics = a->n,

@@ -7,6 +7,7 @@
 #ifndef TG_HANDLERS_WS_INT_H
 #define TG_HANDLERS_WS_INT_H
 
+#include "auth/token.h"
 #include "handlers/admission.h"
 #include "handlers/client.h"
 #include "ws/parser.h"
@@ -56,6 +57,7 @@ struct ws_ask {
     bool is_for_rows; /* its topic works and waits for its rows, or they are being told */
     bool is_told;     /* `ok` was said */
     bool is_subscribe;
+    bool has_cursor; /* the client said where to begin */
     bool is_with_store; /* an ack: freed by its completion */
     size_t n_ref;
     char ref[];
@@ -65,6 +67,11 @@ struct ws_ask {
 static inline struct tg_worker *ws_worker(const struct ws *e)
 {
     return tg_conn_server_arg(e->conn);
+}
+/* Whose device it is. */
+static inline tg_str ws_user(const struct ws *e)
+{
+    return e->token == NULL ? TG_STR("anon") : tg_str_of(e->token->user_id);
 }
 /* A text message before what comes next. It is dropped, and the socket closed, where too many wait
  * already: the client does not read. */

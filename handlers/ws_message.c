@@ -224,15 +224,15 @@ static void on_touched(enum tg_rc rc, void *arg)
 }
 
 /* The device hears of the topic first: it tells where to begin, unless the client does. */
-static void touch(struct ws_ask *ask, bool has_cursor)
+static void touch(struct ws_ask *ask)
 {
     const struct ws *e = ask->e;
     const struct tg_device_ask touched = {
-        .user = e->token == NULL ? TG_STR("anon") : tg_str_of(e->token->user_id),
+        .user = ws_user(e),
         .device = tg_str_of(e->device),
         .wants = &ask->want,
         .n_wants = 1,
-        .has_cursor = has_cursor,
+        .has_cursor = ask->has_cursor,
     };
     enum tg_rc rc = tg_device_touch(ws_worker(e), &touched, on_touched, ask, &ask->touch);
 
@@ -254,8 +254,7 @@ static enum tg_rc read_key(struct ws_ask *ask, tg_str json)
     return TG_OK;
 }
 
-static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, bool *ret_has_cursor,
-                                 const char **ret_why)
+static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, const char **ret_why)
 {
     const struct tg_handler_opts *o = ws_worker(ask->e)->opts;
     TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {0};
@@ -282,7 +281,7 @@ static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, bool *ret_has_
     if (rc == TG_OK) {
         rc = tg_admission_cursor(tg_buf_view(&cursor), &ask->want);
         ask->want.name = &ask->topic;
-        *ret_has_cursor = cursor.n > 0;
+        ask->has_cursor = cursor.n > 0;
     }
     return rc;
 }
@@ -291,16 +290,15 @@ static void subscribe(struct ws *e, tg_str json, tg_str ref)
 {
     struct ws_ask *ask = ws_new_ask(e, ref);
     const char *why = NULL;
-    bool has_cursor = false;
     enum tg_rc rc = TG_OK;
 
     ask->is_subscribe = true;
     e->n_topics++;
-    rc = read_subscribe(ask, json, &has_cursor, &why);
+    rc = read_subscribe(ask, json, &why);
     if (rc != TG_OK) {
         ws_finish_error(ask, rc, tg_str_of(why));
     } else if (e->device != NULL) {
-        touch(ask, has_cursor);
+        touch(ask);
     } else {
         add(ask);
     }
@@ -376,6 +374,9 @@ void ws_on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_r
         return;
     }
     ws_put_verdict(&members, t);
+    if (e->device != NULL && !ask->has_cursor) {
+        tg_device_begin(ws_worker(e), ws_user(e), tg_str_of(e->device), t, 1);
+    }
     ws_finish_ok(ask, tg_buf_view(&members));
 }
 
@@ -396,7 +397,7 @@ static void leave_device(const struct ws *e, tg_str name)
     struct tg_store *store = tg_fanout_store(w->fanout, NULL);
     const struct tg_device_topic topic = {.name = name};
     const struct tg_device_acks acks = {
-        .user = e->token == NULL ? TG_STR("anon") : tg_str_of(e->token->user_id),
+        .user = ws_user(e),
         .device = tg_str_of(e->device),
         .topics = &topic,
         .n_topics = 1,

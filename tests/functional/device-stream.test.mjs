@@ -65,6 +65,19 @@ for (const kind of ['memory', 'redis']) {
       assert.equal(now.rows.length, 1);
     });
 
+    test('that never acknowledges resumes from where it began', async (t) => {
+      const { open, write } = await deviceWorld(t, stack, kind);
+      const live = await open();
+      const first = await open(phone);
+      const [seen] = await write(first);
+      first.kill();
+      const missed = await write(live, 2);
+      const again = await open(phone);
+      await again.take('message', (e) => e.data.record.title === missed[1]);
+      assert.deepEqual(titles(again.rows), [seen, ...missed], 'seen twice rather than not at all');
+      assert.equal(again.hello.data.topics[0].recovered, true);
+    });
+
     test('begins a topic that it has not acknowledged now, beside one that it has', async (t) => {
       const { open, write, writer, ask } = await deviceWorld(t, stack, kind);
       const live = await open({ topics: [TASKS, EVENTS] });
@@ -106,8 +119,10 @@ for (const kind of ['memory', 'redis']) {
       await ask1('POST', '/ack', { body: { device: 'phone', cursor: mine.lastId } });
       const theirs = await open({ token, ...phone });
       assert.equal(theirs.hello.data.topics[0].recovered, undefined, 'nothing to resume');
-      const got = await ask(gateway.url, 'GET', '/devices/phone', { token });
-      assert.equal(got.json.topics[0].cursor, null);
+      await until(async () => {
+        const got = await ask(gateway.url, 'GET', '/devices/phone', { token });
+        return got.json.topics[0].cursor === theirs.hello.id;
+      }, 'where it began');
       const acked = await ask1('GET', '/devices/phone');
       assert.equal(acked.json.topics[0].cursor, mine.lastId);
     });
