@@ -102,10 +102,11 @@ enum tg_rc tg_collect_now(const struct tg_admission *a, const struct tg_collect_
     struct tg_collected c;
     struct tg_peeked p;
     struct taker t = {opts, &c};
+    const struct tg_peek_ask ask = {a->wants, a->n_wants, a->user, on_peeked, &t};
     enum tg_rc rc = TG_OK;
 
     init_collected(&c);
-    rc = tg_peek(a->x->w->fanout, a->wants, a->n_wants, &a->user, on_peeked, &t, &p);
+    rc = tg_peek(a->x->w->fanout, &ask, &p);
     if (rc != TG_OK || (c.n == 0 && opts->wait > 0)) {
         tg_collected_fini(&c);
         return rc == TG_OK ? TG_EAGAIN : rc;

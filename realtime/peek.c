@@ -71,19 +71,18 @@ static struct lane *first_of(struct lane *lanes, size_t n)
     return best;
 }
 
-static enum tg_rc merge(struct lane *lanes, size_t n, tg_peek_fn *take, void *arg,
-                        struct tg_peeked *p)
+static enum tg_rc merge(struct lane *lanes, const struct tg_peek_ask *ask, struct tg_peeked *p)
 {
     struct lane *next = NULL;
     struct tg_pos taken = {0};
 
-    while ((next = first_of(lanes, n)) != NULL) {
+    while ((next = first_of(lanes, ask->n_wants)) != NULL) {
         const struct tg_frame *f = tg_ring_at(next->ring, next->at);
 
         if (tg_frame_kind(f) != TG_FRAME_EVENT) {
             return TG_EAGAIN; /* a gap: a stream tells what it means for a resume */
         }
-        if (!take(tg_frame_message(f), arg)) {
+        if (!ask->take(tg_frame_message(f), ask->arg)) {
             p->has_more = true;
             p->pos = taken;
             return TG_OK;
@@ -94,41 +93,47 @@ static enum tg_rc merge(struct lane *lanes, size_t n, tg_peek_fn *take, void *ar
     return TG_OK;
 }
 
-enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_stream_want *wants, size_t n_wants,
-                   const struct tg_stream_user *user, tg_peek_fn *take, void *arg,
-                   struct tg_peeked *ret_peeked)
+/* Finds the topic of a want and its place in the ring. */
+static enum tg_rc open_lane(struct tg_fanout *f, const struct tg_stream_want *want,
+                            const struct tg_stream_user *user, struct lane *lane,
+                            struct tg_peeked *p)
+{
+    struct wtopic *t = find_topic(f, want->name, user->class_id);
+
+    if (!is_covered(t) || (want->from != TG_FROM_NOW && !is_held(f, want, t))) {
+        return TG_EAGAIN;
+    }
+    if (want->from == TG_FROM_NOW) {
+        *lane = (struct lane){&t->ring, t->ring.n};
+        p->pos = is_ahead(f, t) && tg_pos_cmp(t->ready_from, p->pos) > 0 ? t->ready_from : p->pos;
+    } else {
+        *lane = (struct lane){&t->ring, tg_ring_above(&t->ring, want->pos)};
+        p->is_resume = true;
+        p->lag_ms = TG_MAX(p->lag_ms, f->horizon.ms - want->pos.ms);
+    }
+    return touch(t, user) == TG_OK ? TG_OK : TG_EAGAIN;
+}
+
+enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_peek_ask *ask, struct tg_peeked *ret_peeked)
 {
     struct lane lanes[TG_STREAM_MAX_TOPICS];
     struct tg_peeked p = {.epoch = f->epoch, .pos = f->horizon};
     enum tg_rc rc = TG_OK;
 
     TG_ON_LOOP(f->loop);
-    TG_ASSERT(n_wants > 0 && n_wants <= TG_STREAM_MAX_TOPICS);
+    TG_ASSERT(ask->n_wants > 0 && ask->n_wants <= TG_STREAM_MAX_TOPICS);
     if (f->is_draining) {
         return TG_EDRAINING;
     }
-    for (size_t i = 0; i < n_wants; i++) {
-        struct wtopic *t = find_topic(f, wants[i].name, user->class_id);
-
-        if (!is_covered(t) || (wants[i].from != TG_FROM_NOW && !is_held(f, &wants[i], t))) {
-            return TG_EAGAIN;
-        }
-        if (wants[i].from == TG_FROM_NOW) {
-            lanes[i] = (struct lane){&t->ring, t->ring.n};
-            p.pos = is_ahead(f, t) && tg_pos_cmp(t->ready_from, p.pos) > 0 ? t->ready_from : p.pos;
-        } else {
-            lanes[i] = (struct lane){&t->ring, tg_ring_above(&t->ring, wants[i].pos)};
-            p.is_resume = true;
-            p.lag_ms = TG_MAX(p.lag_ms, f->horizon.ms - wants[i].pos.ms);
-        }
-        if (touch(t, user) != TG_OK) {
-            return TG_EAGAIN;
-        }
+    for (size_t i = 0; i < ask->n_wants && rc == TG_OK; i++) {
+        rc = open_lane(f, &ask->wants[i], &ask->user, &lanes[i], &p);
     }
-    if (p.is_resume && tg_pos_cmp(p.pos, f->horizon) > 0) {
-        return TG_EAGAIN; /* what lies in between may be of a resumed topic */
+    if (rc == TG_OK && p.is_resume && tg_pos_cmp(p.pos, f->horizon) > 0) {
+        rc = TG_EAGAIN; /* what lies in between may be of a resumed topic */
     }
-    rc = merge(lanes, n_wants, take, arg, &p);
+    if (rc == TG_OK) {
+        rc = merge(lanes, ask, &p);
+    }
     if (rc == TG_OK) {
         *ret_peeked = p;
     }

@@ -13,6 +13,14 @@
  * was not taken, and it is enough. */
 typedef bool tg_peek_fn(tg_str message, void *arg);
 
+struct tg_peek_ask {
+    const struct tg_stream_want *wants;
+    size_t n_wants; /* 1..TG_STREAM_MAX_TOPICS */
+    struct tg_stream_user user;
+    tg_peek_fn *take;
+    void *arg;
+};
+
 struct tg_peeked {
     struct tg_epoch epoch;
     struct tg_pos pos; /* resuming here misses nothing */
@@ -22,11 +30,10 @@ struct tg_peeked {
     uint64_t lag_ms;
 };
 
-/* On the worker's loop. At most TG_STREAM_MAX_TOPICS wants. TG_EAGAIN: ask a stream; `take` may
- * have been called, what it took does not count. TG_EDRAINING. The user's token is offered
- * upstream when it is fresher than what the topics have. */
-enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_stream_want *wants, size_t n_wants,
-                   const struct tg_stream_user *user, tg_peek_fn *take, void *arg,
+/* On the worker's loop. TG_EAGAIN: ask a stream; `take` may have been called, what it took does not
+ * count. TG_EDRAINING. The user's token is offered upstream when it is fresher than what the topics
+ * have. */
+enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_peek_ask *ask,
                    struct tg_peeked *ret_peeked) TG_MUST_USE;
 
 #endif

@@ -203,20 +203,17 @@ bool tg_stream_is_behind(const struct tg_stream *s)
     return stream_seen.is_behind;
 }
 
-enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_stream_want *wants, size_t n_wants,
-                   const struct tg_stream_user *user, tg_peek_fn *take, void *arg,
-                   struct tg_peeked *ret_peeked)
+enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_peek_ask *ask, struct tg_peeked *ret_peeked)
 {
     (void)f;
-    (void)user;
-    cr_assert(n_wants > 0 && wants[0].name->name.n > 0);
+    cr_assert(ask->n_wants > 0 && ask->wants[0].name->name.n > 0);
     peek_says.n++;
     if (peek_says.rc != TG_OK) {
         return peek_says.rc;
     }
     *ret_peeked = peek_says.peeked;
     for (size_t i = 0; i < TG_ARRAY_LEN(peek_says.messages) && peek_says.messages[i]; i++) {
-        if (!take(tg_str_of(peek_says.messages[i]), arg)) {
+        if (!ask->take(tg_str_of(peek_says.messages[i]), ask->arg)) {
             ret_peeked->has_more = true;
             break;
         }

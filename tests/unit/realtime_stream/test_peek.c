@@ -65,12 +65,16 @@ static struct peek *ask(struct world *w, const char *topics, const struct tg_pos
 
 static enum tg_rc peek(struct world *w, struct peek *k)
 {
-    const struct tg_stream_user user = {.class_id = TG_STR(TEST_CLASS),
-                                        .user_id = TG_STR("user"),
-                                        .token = TG_STR("token"),
-                                        .exp_sec = k->exp_sec};
+    const struct tg_peek_ask ask = {.wants = k->wants,
+                                    .n_wants = k->n,
+                                    .user = {.class_id = TG_STR(TEST_CLASS),
+                                             .user_id = TG_STR("user"),
+                                             .token = TG_STR("token"),
+                                             .exp_sec = k->exp_sec},
+                                    .take = take,
+                                    .arg = &k->taken};
 
-    k->rc = tg_peek(w->fanout, k->wants, k->n, &user, take, &k->taken, &k->p);
+    k->rc = tg_peek(w->fanout, &ask, &k->p);
     for (size_t i = 0; i < k->n; i++) {
         tg_topic_fini(&k->names[i]);
     }
