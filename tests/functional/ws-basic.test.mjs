@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { useLocalbase } from './lib/localbase.mjs';
+import { publish } from './lib/publisher.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { isAbove, openStream } from './lib/sse.mjs';
 import { assertAscending, EVENTS, named, placeGateway, TASKS, titles, until, Writer } from './lib/streams.mjs';
@@ -285,6 +286,26 @@ test('one cursor for all leaves out a topic that the client cannot have seen up 
   const after = await write(next, 1);
   assert.ok(isAbove(next.lastId, seen));
   assert.equal(titles(next.rows).at(-1), after[0]);
+});
+
+test('a caller without a user follows public topics, and no others', async (t) => {
+  const { gateway, open } = await setUp(t, { topics: { notices: { public: true } } });
+  const s = await open({ topics: [], token: undefined, params: { apikey: stack.anon_key, device: 'new' } });
+  const { id } = s.hello.data.device;
+  assert.equal(s.headers['tidegate-device'], id);
+  assert.equal((await s.ask('subscribe', { topic: TASKS })).code, 'TG410');
+  await s.tell('subscribe', { topic: 'notices:all' });
+  await publish(gateway.url, stack, { topic: 'notices:all', payload: { n: 1 } });
+  const first = await s.take('message');
+  await s.tell('ack', { cursor: first.id });
+  s.kill();
+  await publish(gateway.url, stack, { topic: 'notices:all', payload: { n: 2 } });
+  const next = await open({
+    topics: 'notices:all', token: undefined, params: { apikey: stack.anon_key, device: id },
+  });
+  await next.take('message');
+  assert.equal(next.rows.length, 1);
+  assert.equal(next.headers['tidegate-recovered'], 'true');
 });
 
 describe('a token on a running WebSocket', () => {
