@@ -15,16 +15,39 @@ enum { MIN_BUCKETS = 64, LOAD = 2 /* clients per bucket before it grows */ };
 
 /* ---- keys ---- */
 
-static uint64_t key_of(tg_str user, tg_str text)
+static uint32_t key_of(tg_str user, tg_str text)
 {
     const uint64_t both[2] = {tg_hash(user), tg_hash(text)};
 
-    return tg_hash(tg_str_make((const char *)both, sizeof(both)));
+    return (uint32_t)tg_hash(tg_str_make((const char *)both, sizeof(both)));
 }
 
 static uint32_t user_key_of(tg_str user)
 {
     return (uint32_t)(tg_hash(user) >> 33);
+}
+
+static struct tg_client *of_device(struct tg_client_hook *h)
+{
+    return TG_CONTAINER_OF(h, struct tg_client, device);
+}
+
+static struct tg_client *of_session(struct tg_client_hook *h)
+{
+    return TG_CONTAINER_OF(h, struct tg_client, session);
+}
+
+/* The keys stand beside the hooks, where they need no padding: each table knows its own. */
+typedef uint32_t key_fn(struct tg_client_hook *h);
+
+static uint32_t device_key(struct tg_client_hook *h)
+{
+    return of_device(h)->device_key;
+}
+
+static uint32_t session_key(struct tg_client_hook *h)
+{
+    return of_session(h)->session_key;
 }
 
 /* ---- tables ---- */
@@ -39,15 +62,15 @@ static void push(struct tg_client_hook **bucket, struct tg_client_hook *h)
     *bucket = h;
 }
 
-static void grow(struct tg_client_table *t)
+static void grow(struct tg_client_table *t, key_fn *key)
 {
-    size_t cap = t->cap == 0 ? MIN_BUCKETS : t->cap * 2;
+    uint32_t cap = t->cap == 0 ? MIN_BUCKETS : t->cap * 2;
     struct tg_client_hook **buckets = tg_calloc(cap, sizeof(struct tg_client_hook *));
 
-    for (size_t i = 0; i < t->cap; i++) {
+    for (uint32_t i = 0; i < t->cap; i++) {
         for (struct tg_client_hook *h = t->buckets[i], *next = NULL; h != NULL; h = next) {
             next = h->next;
-            push(&buckets[h->key & (cap - 1)], h);
+            push(&buckets[key(h) & (cap - 1)], h);
         }
     }
     free(t->buckets);
@@ -55,15 +78,27 @@ static void grow(struct tg_client_table *t)
     t->cap = cap;
 }
 
-static void link_in(struct tg_client_table *t, struct tg_client_hook *h, uint64_t key)
+/* Its key is set. */
+static void link_in(struct tg_client_table *t, struct tg_client_hook *h, key_fn *key)
 {
     TG_ASSERT(h->at == NULL);
     if (t->n >= t->cap * LOAD) {
-        grow(t);
+        grow(t, key);
     }
-    h->key = key;
-    push(&t->buckets[key & (t->cap - 1)], h);
+    push(&t->buckets[key(h) & (t->cap - 1)], h);
     t->n++;
+}
+
+static void join_device(struct tg_worker *w, struct tg_client *c, tg_str user, tg_str device)
+{
+    c->device_key = key_of(user, device);
+    link_in(&w->clients.devices, &c->device, device_key);
+}
+
+static void join_session(struct tg_worker *w, struct tg_client *c, tg_str user, tg_str session)
+{
+    c->session_key = key_of(user, session);
+    link_in(&w->clients.sessions, &c->session, session_key);
 }
 
 static void unlink_from(struct tg_client_table *t, struct tg_client_hook *h)
@@ -90,28 +125,18 @@ void tg_client_tables_fini(struct tg_client_tables *t)
 
 /* ---- walks ---- */
 
-static struct tg_client *of_device(struct tg_client_hook *h)
-{
-    return TG_CONTAINER_OF(h, struct tg_client, device);
-}
-
-static struct tg_client *of_session(struct tg_client_hook *h)
-{
-    return TG_CONTAINER_OF(h, struct tg_client, session);
-}
-
 /* The first of a bucket's chain from `h` on with this key. */
-static struct tg_client_hook *with_key(struct tg_client_hook *h, uint64_t key)
+static struct tg_client_hook *with_key(struct tg_client_hook *h, key_fn *key, uint32_t wanted)
 {
-    while (h != NULL && h->key != key) {
+    while (h != NULL && key(h) != wanted) {
         h = h->next;
     }
     return h;
 }
 
-static struct tg_client_hook *first(const struct tg_client_table *t, uint64_t key)
+static struct tg_client_hook *first(const struct tg_client_table *t, key_fn *key, uint32_t wanted)
 {
-    return t->cap == 0 ? NULL : with_key(t->buckets[key & (t->cap - 1)], key);
+    return t->cap == 0 ? NULL : with_key(t->buckets[wanted & (t->cap - 1)], key, wanted);
 }
 
 static bool is_open(const struct tg_client *c, uint32_t user_key)
@@ -121,12 +146,12 @@ static bool is_open(const struct tg_client *c, uint32_t user_key)
 
 size_t tg_clients_of_device(const struct tg_worker *w, tg_str user, tg_str device)
 {
-    const uint64_t key = key_of(user, device);
+    const uint32_t key = key_of(user, device);
     const uint32_t user_key = user_key_of(user);
     size_t n = 0;
 
-    for (struct tg_client_hook *h = first(&w->clients.devices, key); h != NULL;
-         h = with_key(h->next, key)) {
+    for (struct tg_client_hook *h = first(&w->clients.devices, device_key, key); h != NULL;
+         h = with_key(h->next, device_key, key)) {
         n += is_open(of_device(h), user_key) ? 1 : 0;
     }
     return n;
@@ -159,11 +184,10 @@ enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
     a->address_place.is_taken = false;
     c->user_key = user_key_of(tg_admission_user(a)) & USER_KEY_MASK;
     if (a->device.n > 0) {
-        link_in(&w->clients.devices, &c->device, key_of(tg_admission_user(a), a->device));
+        join_device(w, c, tg_admission_user(a), a->device);
     }
     if (a->token != NULL) {
-        link_in(&w->clients.sessions, &c->session,
-                key_of(tg_admission_user(a), a->token->session_id));
+        join_session(w, c, tg_admission_user(a), a->token->session_id);
     }
     return TG_OK;
 }
@@ -186,7 +210,7 @@ enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, struct tg_t
     }
     if (c->session.at != NULL) {
         unlink_from(&w->clients.sessions, &c->session);
-        link_in(&w->clients.sessions, &c->session, key_of(u.user_id, token->session_id));
+        join_session(w, c, u.user_id, token->session_id);
     }
     if (c->is_socket) {
         tg_ws_keep_token(c, token);
@@ -198,15 +222,15 @@ enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, struct tg_t
 
 size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device, struct tg_token *token)
 {
-    const uint64_t key = key_of(user, device);
+    const uint32_t key = key_of(user, device);
     const uint32_t user_key = user_key_of(user);
     size_t n = 0;
 
-    for (struct tg_client_hook *h = first(&w->clients.devices, key), *next = NULL; h != NULL;
-         h = next) {
+    for (struct tg_client_hook *h = first(&w->clients.devices, device_key, key), *next = NULL;
+         h != NULL; h = next) {
         struct tg_client *c = of_device(h);
 
-        next = with_key(h->next, key);
+        next = with_key(h->next, device_key, key);
         if (is_open(c, user_key)) {
             (void)tg_client_token(w, c, token); /* one that does not fit has ended by that */
             n++;
@@ -217,15 +241,15 @@ size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device, struct 
 
 size_t tg_clients_end_device(struct tg_worker *w, tg_str user, tg_str device, const char *why)
 {
-    const uint64_t key = key_of(user, device);
+    const uint32_t key = key_of(user, device);
     const uint32_t user_key = user_key_of(user);
     size_t n = 0;
 
-    for (struct tg_client_hook *h = first(&w->clients.devices, key), *next = NULL; h != NULL;
-         h = next) {
+    for (struct tg_client_hook *h = first(&w->clients.devices, device_key, key), *next = NULL;
+         h != NULL; h = next) {
         struct tg_client *c = of_device(h);
 
-        next = with_key(h->next, key);
+        next = with_key(h->next, device_key, key);
         if (is_open(c, user_key)) {
             tg_stream_end(c->stream, why, 0);
             n++;
@@ -236,15 +260,15 @@ size_t tg_clients_end_device(struct tg_worker *w, tg_str user, tg_str device, co
 
 size_t tg_clients_end_session(struct tg_worker *w, tg_str user, tg_str session, const char *why)
 {
-    const uint64_t key = key_of(user, session);
+    const uint32_t key = key_of(user, session);
     const uint32_t user_key = user_key_of(user);
     size_t n = 0;
 
-    for (struct tg_client_hook *h = first(&w->clients.sessions, key), *next = NULL; h != NULL;
-         h = next) {
+    for (struct tg_client_hook *h = first(&w->clients.sessions, session_key, key), *next = NULL;
+         h != NULL; h = next) {
         struct tg_client *c = of_session(h);
 
-        next = with_key(h->next, key);
+        next = with_key(h->next, session_key, key);
         if (is_open(c, user_key)) {
             tg_stream_end(c->stream, why, 0);
             n++;
@@ -254,18 +278,18 @@ size_t tg_clients_end_session(struct tg_worker *w, tg_str user, tg_str session, 
 }
 
 /* All sessions are looked at: nobody signs out everywhere often. */
-static size_t end_but(struct tg_worker *w, tg_str user, const uint64_t *spared, const char *why)
+static size_t end_but(struct tg_worker *w, tg_str user, const uint32_t *spared, const char *why)
 {
     const struct tg_client_table *t = &w->clients.sessions;
     const uint32_t user_key = user_key_of(user);
     size_t n = 0;
 
-    for (size_t i = 0; i < t->cap; i++) {
+    for (uint32_t i = 0; i < t->cap; i++) {
         for (struct tg_client_hook *h = t->buckets[i], *next = NULL; h != NULL; h = next) {
             struct tg_client *c = of_session(h);
 
             next = h->next;
-            if (is_open(c, user_key) && (spared == NULL || h->key != *spared)) {
+            if (is_open(c, user_key) && (spared == NULL || session_key(h) != *spared)) {
                 tg_stream_end(c->stream, why, 0);
                 n++;
             }
@@ -281,7 +305,7 @@ size_t tg_clients_end_user(struct tg_worker *w, tg_str user, const char *why)
 
 size_t tg_clients_end_others(struct tg_worker *w, tg_str user, tg_str session, const char *why)
 {
-    const uint64_t spared = key_of(user, session);
+    const uint32_t spared = key_of(user, session);
 
     return end_but(w, user, &spared, why);
 }

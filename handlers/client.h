@@ -1,9 +1,9 @@
 /* client.h - what all transports keep of one open stream, and how a worker finds its streams again:
  * by device, by session, by user.
  *
- * No texts are kept per stream, but keyed hashes of 64 bits (tg_hash): a device's and a session's
- * with the user's among what is hashed, and the user's own beside them, so that two of them must
- * collide before a stranger's stream is touched. On the worker's loop. */
+ * No texts are kept per stream, but 63 bits of keyed hashes (tg_hash): 32 of the device or session,
+ * with the user among what is hashed, and 31 of the user alone. Both must collide before a
+ * stranger's stream is touched. On the worker's loop. */
 #ifndef TG_HANDLERS_CLIENT_H
 #define TG_HANDLERS_CLIENT_H
 
@@ -18,14 +18,13 @@ struct tg_worker;
 struct tg_client_hook {
     struct tg_client_hook *next;
     struct tg_client_hook **at; /* what points here; NULL: in no table */
-    uint64_t key;
 };
 
 /* Zeroed is a valid empty table. */
 struct tg_client_table {
     struct tg_client_hook **buckets;
-    size_t n;
-    size_t cap; /* buckets, a power of two */
+    uint32_t n;
+    uint32_t cap; /* buckets, a power of two */
 };
 
 struct tg_client_tables {
@@ -40,6 +39,8 @@ struct tg_client {
     struct tg_stream *stream; /* NULL: not yet, or over: the transport sees to that */
     struct tg_client_hook device;
     struct tg_client_hook session;
+    uint32_t device_key;
+    uint32_t session_key;
     uint32_t user_key : 31;
     uint32_t is_socket : 1; /* a WebSocket, which keeps its token itself (tg_ws_keep_token) */
     struct tg_quota_place user_place;
