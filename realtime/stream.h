@@ -130,7 +130,7 @@ enum tg_told tg_stream_told(const struct tg_stream *s);
 void tg_stream_hold(struct tg_stream *s);
 void tg_stream_release(struct tg_stream *s);
 /* Ends it with `bye`: `why` (one word, [borrowed] for ever) and when to come back (0: a second),
- * then on_end; one that has not started is refused with TG_EFORBIDDEN. */
+ * then on_end; one that has not started is refused with TG_EFORBIDDEN, or TG_ESIGNEDOUT. */
 void tg_stream_end(struct tg_stream *s, const char *why, tg_usec retry);
 
 /* A resume here misses nothing: of all topics, what lies up to here has been written. Returns its

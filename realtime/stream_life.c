@@ -180,7 +180,8 @@ void tg_stream_end(struct tg_stream *s, const char *why, tg_usec retry)
 {
     TG_CHECK(s, TG_STREAM_MAGIC);
     if (s->state != ST_DEAD) {
-        end(s, why, TG_EFORBIDDEN, TG_STR(""), retry == 0 ? RETRY_MS : retry / 1000);
+        end(s, why, strcmp(why, "signed_out") == 0 ? TG_ESIGNEDOUT : TG_EFORBIDDEN, TG_STR(""),
+            retry == 0 ? RETRY_MS : retry / 1000);
     }
 }
 

@@ -64,6 +64,11 @@ async function codeOf(gateway, token) {
   return code;
 }
 
+const poll = (gateway, token, query) =>
+  fetch(`${gateway.url}/sync/v1/poll?topic=${TASKS}&${query}`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+
 const isRefused = async (gateway, token) => (await codeOf(gateway, token)) === 'TG418';
 
 async function oneGateway(t, settings = {}) {
@@ -181,6 +186,21 @@ for (const [kind, make] of [
       assert.equal(answer.event, 'error');
       assert.equal(answer.code, 'TG418');
       assert.equal((await stays.tell('token', { token: other.token })).event, 'ok');
+    });
+
+    test('ends a poll that waits', async (t) => {
+      const { here, there = here } = await make(t);
+      const user = await signUp(here);
+      const first = await poll(there, user.token, 'wait=0');
+      const waiting = poll(there, user.token, `wait=60&cursor=${first.headers.get('tidegate-cursor')}`);
+      await until(async () => (await there.metric('tidegate_streams')) === 1, 'the poll to wait');
+      const began = Date.now();
+      await user.supabase.auth.signOut();
+      const answer = await waiting;
+      assert.ok(Date.now() - began < BOUND_MS);
+      assert.equal((await answer.text()).includes('"record"'), false);
+      await until(() => isRefused(there, user.token), 'a refusal', BOUND_MS);
+      assert.equal((await poll(there, user.token, 'wait=60')).status, 401);
     });
 
     test('makes tickets of the session useless', async (t) => {

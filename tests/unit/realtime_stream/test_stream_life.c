@@ -303,7 +303,7 @@ Test(stream_life, ended_before_its_start_is_refused)
     cr_assert_eq(client_open(c, "a", NULL), TG_OK);
     tg_stream_end(c->stream, "signed_out", 0);
     cr_assert(c->is_refused);
-    cr_assert_eq(c->rc, TG_EFORBIDDEN);
+    cr_assert_eq(c->rc, TG_ESIGNEDOUT);
     world_end(w);
     client_destroy(c);
 }
