@@ -57,7 +57,7 @@ struct ws_ask {
     bool is_for_rows; /* its topic works and waits for its rows, or they are being told */
     bool is_told;     /* `ok` was said */
     bool is_subscribe;
-    bool has_cursor; /* the client said where to begin */
+    bool has_cursor;    /* the client said where to begin */
     bool is_with_store; /* an ack: freed by its completion */
     size_t n_ref;
     char ref[];
