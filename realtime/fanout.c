@@ -39,6 +39,7 @@ static void unsubscribe(struct wtopic *t)
     tg_ids_remove(&f->topic_ids, t->id);
     tg_ring_fini(&t->ring);
     tg_topic_fini(&t->name);
+    free(t->refusal);
     tg_count_sub(&f->counts.topics, 1);
     free(t->class_id);
     free(t->key);
@@ -177,6 +178,7 @@ static bool walk_topic(struct wtopic *t, tg_usec started)
     t->walk = NULL;
     if (!t->walk_again) {
         tg_list_remove(&t->dirty);
+        t->refused = TG_OK; /* who comes now asks the hub again */
     }
     return true;
 }
@@ -352,20 +354,22 @@ static void drop_news(struct tg_mail *mail)
     free(TG_CONTAINER_OF(mail, struct news_mail, mail));
 }
 
-static void refuse_readers(struct wtopic *t, const struct tg_topic_news *news)
+/* Its readers are told by the walk: there may be many. */
+static void refuse(struct wtopic *t, const struct tg_topic_news *news)
 {
     t->is_known = false;
     t->exp_sec = 0;
-    while (!tg_list_empty(&t->cursors)) {
-        stream_refuse(TG_CONTAINER_OF(t->cursors.next, struct cursor, node), news->rc,
-                      news->message);
-    }
+    t->refused = news->rc;
+    free(t->refusal);
+    t->refusal = tg_str_dup(news->message);
+    mark_dirty(t);
+    walk_now(t->fanout);
 }
 
 static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_topic_news *news)
 {
     if (news->state == TG_TOPIC_REFUSED) {
-        refuse_readers(t, news);
+        refuse(t, news);
         return;
     }
     if (news->is_new || !t->is_known) {
@@ -613,6 +617,7 @@ void tg_fanout_destroy(struct tg_fanout *f)
 
         tg_ring_fini(&t->ring);
         tg_topic_fini(&t->name);
+        free(t->refusal);
         free(t->class_id);
         free(t->key);
         free(t);

@@ -22,7 +22,9 @@ struct wtopic {
     struct tg_topic_name name;
     struct tg_ring ring;
     enum tg_topic_state state;
-    bool is_known; /* the hub has answered */
+    bool is_known;      /* the hub has answered */
+    enum tg_rc refused; /* TG_OK: not. Its readers are being told so, with these words */
+    char *refusal;      /* [owned] */
     struct tg_pos ready_from;
     struct tg_list cursors;
     struct tg_list *walk; /* next cursor of the walk under way; NULL: none */

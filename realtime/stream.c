@@ -427,13 +427,16 @@ static void take_news(struct cursor *c)
 void stream_visit(struct cursor *c)
 {
     struct tg_stream *s = c->stream;
+    const struct wtopic *t = c->topic;
 
-    if (s->state != ST_LIVE) {
+    if (t->refused != TG_OK) {
+        stream_refuse(c, t->refused, tg_str_of(t->refusal));
+    } else if (s->state != ST_LIVE) {
         stream_poke(s);
     } else if (c->is_asked) {
         advance(c);
     } else {
-        if (c->saw_ready != (c->topic->state == TG_TOPIC_READY)) {
+        if (c->saw_ready != (t->state == TG_TOPIC_READY)) {
             take_news(c);
         }
         stream_flush(s);

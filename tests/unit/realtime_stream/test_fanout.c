@@ -377,6 +377,73 @@ Test(fanout, drains_with_a_bye_and_takes_nobody_any_more)
     client_destroy(late);
 }
 
+static bool all_ended(void *arg)
+{
+    struct client **c = arg;
+
+    for (int i = 0; i < N_READERS; i++) {
+        if (!c[i]->is_ended) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int count_ended(struct client *c[static N_READERS])
+{
+    int n = 0;
+
+    for (int i = 0; i < N_READERS; i++) {
+        n += c[i]->is_ended;
+    }
+    return n;
+}
+
+Test(fanout, drains_many_streams_in_slices)
+{
+    struct world *w = world_create();
+    struct client *c[N_READERS];
+
+    world_start(w);
+    open_slow_readers(w, c);
+    tg_fanout_drain(w->fanout, TG_SEC(5));
+    cr_assert(count_ended(c) > 0 && count_ended(c) < N_READERS);
+    run_until(w, all_ended, c);
+    for (int i = 0; i < N_READERS; i++) {
+        cr_assert_str_eq(client_words(c[i]), "bye:drain");
+    }
+    world_end(w);
+    destroy_readers(c);
+}
+
+static bool some_ended(void *arg)
+{
+    return count_ended(arg) > 0;
+}
+
+Test(fanout, refuses_many_readers_in_slices)
+{
+    struct world *w = world_create();
+    struct client *c[N_READERS];
+    struct client *late = NULL;
+
+    world_start(w);
+    open_slow_readers(w, c);
+    refuse(w, 'a', TG_EBADTOPIC, "gone");
+    run_until(w, some_ended, c);
+    cr_assert_lt(count_ended(c), N_READERS);
+    run_until(w, all_ended, c);
+    cr_assert_str_eq(client_words(c[0]), "bye:refused");
+    /* Who comes later is not judged by that. */
+    late = client_create(w);
+    cr_assert_eq(client_open(late, "a", NULL), TG_OK);
+    tell(w, 'a', TG_TOPIC_READY);
+    wait_started(late);
+    world_end(w);
+    client_destroy(late);
+    destroy_readers(c);
+}
+
 Test(fanout, says_no_bye_inside_a_cut_frame)
 {
     struct world *w = world_create();
