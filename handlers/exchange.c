@@ -151,6 +151,7 @@ void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg
                               .allow = x->allow,
                               .close = x->close};
 
+    x->status = tg_rc_status(rc);
     answer(&r);
 }
 
@@ -170,7 +171,30 @@ void tg_exchange_answer(struct tg_exchange *x, unsigned status, tg_str json)
     }
     n += tg_cors_own(x->w->opts, x->origin, fields + n, MAX_FIELDS - n);
     a.fields = (struct tg_fields){fields, n};
+    x->status = status;
     tg_conn_answer(x->conn, &a, json);
+}
+
+/* "/sync/v1/<word>": what is behind it names a device. */
+static tg_str endpoint_of(tg_str path)
+{
+    tg_str rest = path;
+    size_t n = 0;
+
+    for (int i = 0; i < 4 && rest.p != NULL; i++) {
+        n += tg_str_cut(&rest, '/').n + (i > 0);
+    }
+    return tg_str_make(path.p, n);
+}
+
+void tg_exchange_log_end(const struct tg_exchange *x, enum tg_rc why)
+{
+    if (tg_log_is_on(TG_LOG_DEBUG)) {
+        tg_log(TG_LOG_DEBUG, "own", TG_KS("req", x->id), TG_KS("method", x->req->head.method_text),
+               TG_KS("path", endpoint_of(x->path)), TG_KN("status", x->status),
+               TG_KN("us", tg_loop_now(x->w->loop) - x->req->started),
+               TG_KZ("end", tg_rc_name(why)));
+    }
 }
 
 void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg)

@@ -20,6 +20,7 @@ struct tg_exchange {
     unsigned retry_after_sec; /* of a refusal worth trying again; 0: one second */
     tg_str allow;             /* with 405: the methods there are */
     bool close;               /* a refusal ends the connection */
+    unsigned status;          /* answered; 0: not yet */
 };
 
 struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
@@ -36,6 +37,9 @@ void tg_exchange_refuse(struct tg_exchange *x, enum tg_rc rc, tg_str details, tg
 /* Answers with JSON of the gateway's own: X-Request-Id, CORS fields, Retry-After where the status
  * says that it is worth trying again. */
 void tg_exchange_answer(struct tg_exchange *x, unsigned status, tg_str json);
+
+/* A request to an own endpoint is over: the line of the log. `why` as on_gone has it. */
+void tg_exchange_log_end(const struct tg_exchange *x, enum tg_rc why);
 
 /* As tg_exchange_refuse() for a request that the connection layer refuses; `head` may be NULL. Fits
  * tg_http_opts.on_refuse. */

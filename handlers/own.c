@@ -58,6 +58,7 @@ void tg_own_answer(struct tg_own *o, unsigned status, tg_str json)
     n += tg_cors_own(x->w->opts, x->origin, fields + n, MAX_FIELDS - n);
     a.fields = (struct tg_fields){fields, n};
     a.length = status == 204 ? TG_LENGTH_NONE : (int64_t)json.n;
+    x->status = status;
     tg_conn_answer(x->conn, &a, json);
 }
 
@@ -122,7 +123,7 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
     struct tg_own *o = ctx;
 
     (void)c;
-    (void)why;
+    tg_exchange_log_end(o->x, why);
     if (o->bearer != NULL) {
         tg_bearer_cancel(o->bearer);
     }

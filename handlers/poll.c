@@ -14,7 +14,6 @@
 #include "handlers/collect.h"
 #include "handlers/cors.h"
 #include "util/json.h"
-#include "util/log.h"
 
 enum {
     DEFAULT_LIMIT = 100,
@@ -247,6 +246,7 @@ static void answer(struct poll *p, const struct tg_collected *c)
     }
     a.fields = (struct tg_fields){o.fields, o.n};
     tg_count_add(&p->x->w->counts.polls, 1);
+    p->x->status = status;
     tg_conn_answer(p->x->conn, &a, tg_buf_view(&body));
 }
 
@@ -316,8 +316,8 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
     (void)c;
     if (p->collect != NULL) {
         tg_collect_cancel(p->collect);
-        tg_log(TG_LOG_DEBUG, "poll_left", TG_KS("req", p->x->id), TG_KZ("rc", tg_rc_name(why)));
     }
+    tg_exchange_log_end(p->x, why);
     tg_admission_fini(p->a);
 }
 

@@ -358,7 +358,7 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
     struct publish *p = ctx;
 
     (void)c;
-    (void)why;
+    tg_exchange_log_end(p->x, why);
     p->x = NULL;
     free_when_over(p);
 }

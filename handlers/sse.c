@@ -78,7 +78,7 @@ static void on_raw_close(struct tg_conn *c, void *ctx)
     drop_snapshot(e);
     if (e->client.stream != NULL) {
         tg_stream_close(e->client.stream);
-        tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("why", "client"));
+        tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("by", "sse"), TG_KZ("why", "client"));
     }
     sse_free(e);
 }
@@ -381,7 +381,7 @@ static void on_end(const char *why, void *arg)
 
     e->client.stream = NULL;
     drop_snapshot(e);
-    tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("why", why));
+    tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("by", "sse"), TG_KZ("why", why));
     if (e->a != NULL) {
         refuse(e, TG_ENOTREADY, TG_STR("the stream ended before its first rows were there"),
                TG_STR(""));

@@ -74,7 +74,7 @@ static void ws_free(struct ws *e)
 
 static void log_end(const char *why)
 {
-    tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("why", why));
+    tg_log(TG_LOG_DEBUG, "stream_end", TG_KZ("by", "ws"), TG_KZ("why", why));
 }
 
 /* There is nobody to say anything to. */

@@ -90,6 +90,10 @@ describe('the connection of a parked poll', () => {
       await parked(0);
     }
     assert.equal((await poller.next({ wait: 1 })).status, 204);
+    // Every request says how it ended.
+    const left = (l) => l.event === 'own' && l.path === '/sync/v1/poll' && l.end === 'TG_ECLOSED';
+    await gateway.log.takeMany(4, (l) => left(l) && l.status === '0');
+    await gateway.log.take((l) => l.event === 'own' && l.status === '204' && l.end === 'TG_OK');
   });
 
   test('is told at once when the gateway goes, and where to go on', async (t) => {
