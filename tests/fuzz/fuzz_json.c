@@ -55,6 +55,25 @@ static void check_strings(tg_str text)
     tg_buf_fini(&again);
 }
 
+/* One line of the same value, which cannot be made shorter. */
+static void check_compact(tg_str text, bool is_valid)
+{
+    struct tg_buf once = {0};
+    struct tg_buf twice = {0};
+
+    tg_buf_init(&once, text.n + 1);
+    tg_buf_init(&twice, text.n + 1);
+    TG_ASSERT(tg_json_compact(&once, text) == TG_OK || !is_valid);
+    if (is_valid) {
+        TG_ASSERT(tg_json_is_valid(tg_buf_view(&once)));
+        TG_ASSERT(memchr(once.p, '\n', once.n) == NULL);
+        TG_ASSERT(tg_json_compact(&twice, tg_buf_view(&once)) == TG_OK);
+        TG_ASSERT(tg_str_eq(tg_buf_view(&once), tg_buf_view(&twice)));
+    }
+    tg_buf_fini(&once);
+    tg_buf_fini(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     tg_str text = tg_str_make((const char *)data, n);
@@ -70,5 +89,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         TG_ASSERT(is_inside(value, text));
     }
     check_strings(text);
+    check_compact(text, is_valid);
     return 0;
 }
