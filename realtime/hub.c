@@ -27,13 +27,14 @@ static void tell(struct topic *t, unsigned worker, enum tg_topic_state state, en
                                  .state = state,
                                  .epoch = h->epoch,
                                  .whole_from = h->seen,
-                                 .ready_from =
-                                     t->feed == NULL ? (struct tg_pos){0} : t->feed->live_from,
                                  .rc = rc,
                                  .message = message,
                                  .store_down = !h->store_up,
                                  .is_new = is_new};
 
+    if (t->feed != NULL) {
+        news.ready_from = t->feed->live_from;
+    }
     if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
         /* The worker is stuck: it will read pages when it comes back. */
         h->outboxes[worker].is_cut = true;
