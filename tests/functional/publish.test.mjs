@@ -7,6 +7,7 @@ import { PATH, post, publish, SECRET, sign } from './lib/publisher.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { isAbove, openStream } from './lib/sse.mjs';
 import { assertAscending, placeGateway, TASKS, until, Writer } from './lib/streams.mjs';
+import { openSocket } from './lib/ws.mjs';
 
 const stack = useLocalbase();
 const SETTINGS = {
@@ -115,6 +116,26 @@ onBothStores((start) => {
     assert.equal(back.headers['tidegate-recovered'].startsWith('true'), true);
     assert.deepEqual(payloads(await takeMany(back, 152)), numbers(152, 3));
     assert.equal(back.ofType('reset').length, 0);
+  });
+
+  test('reaches sockets and polls under the same ids, also of callers without a user', async (t) => {
+    const gateway = await start(t);
+    const topic = freshTopic();
+    const headers = { apikey: stack.anon_key };
+    const sse = await listen(t, gateway, topic);
+    const ws = await openSocket(gateway.url, { topics: topic, headers });
+    t.after(() => ws.kill());
+    const cursor = sse.hello.id;
+    const poll = (params) =>
+      fetch(`${gateway.url}/sync/v1/poll?${new URLSearchParams({ topic, cursor, ...params })}`, { headers });
+    const parked = poll({ wait: '20' });
+    const sent = await publish(gateway.url, stack, numbers(5).map((payload) => ({ topic, payload })));
+    assert.ok((await (await parked).json()).events.length > 0);
+    const { events } = await (await poll({})).json();
+    const ids = sent.map((e) => e.id);
+    assert.deepEqual(events.map((e) => [e.id, e.payload]), ids.map((id, i) => [id, i]));
+    assert.deepEqual((await takeMany(sse, 5)).map((e) => e.id), ids);
+    assert.deepEqual((await takeMany(ws, 5)).map((e) => e.id), ids);
   });
 
   test('published topics and tables share a stream, in the order of their ids', async (t) => {
