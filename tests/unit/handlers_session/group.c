@@ -146,16 +146,6 @@ enum tg_rc tg_store_once(struct tg_store *s, tg_str key, tg_usec ttl, tg_done_fn
     return TG_ESTORE;
 }
 
-enum tg_rc tg_store_device_ack(struct tg_store *s, const struct tg_device_acks *acks,
-                               tg_ack_fn *done, void *arg)
-{
-    (void)s;
-    (void)acks;
-    (void)done;
-    (void)arg;
-    return TG_ESTORE;
-}
-
 enum tg_rc tg_store_device_touch(struct tg_store *s, const struct tg_device_want *want,
                                  tg_device_fn *done, void *arg)
 {
