@@ -86,7 +86,7 @@ static void end(struct tg_snapshot *s, enum tg_rc rc, tg_str why, tg_str hint)
 /* Why a stream that has begun ends: its `bye` has one word only. */
 static void tell_error(struct tg_snapshot *s, enum tg_rc rc, tg_str why, tg_str hint)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf json = {.max = 16 * 1024};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf json = {.max = (size_t)16 * 1024};
 
     (void)tg_buf_str(&json, TG_STR("{\"topic\":"));
     (void)tg_json_quote(&json, s->parts[s->at].name.name);
