@@ -156,6 +156,16 @@ enum tg_rc tg_store_device_touch(struct tg_store *s, const struct tg_device_want
     return TG_ESTORE;
 }
 
+enum tg_rc tg_store_device_ack(struct tg_store *s, const struct tg_device_acks *acks,
+                               tg_ack_fn *done, void *arg)
+{
+    (void)s;
+    (void)acks;
+    (void)done;
+    (void)arg;
+    return TG_ESTORE;
+}
+
 enum tg_rc tg_store_deny(struct tg_store *s, tg_str key, int64_t until_sec, tg_done_fn *done,
                          void *arg)
 {
