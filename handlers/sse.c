@@ -280,7 +280,8 @@ static enum tg_rc start_rows(struct sse *e, const struct tg_stream_start *start,
                              const char **ret_why)
 {
     const struct tg_admission *a = e->a;
-    const struct tg_topic_name **topics = tg_arena_alloc(&a->x->req->arena, n * sizeof(*topics));
+    const struct tg_topic_name **topics =
+        tg_arena_alloc(&a->x->req->arena, n * sizeof(struct tg_topic_name *));
     struct tg_snapshot_opts opts = {
         .w = a->x->w,
         .stream = e->client.stream,
