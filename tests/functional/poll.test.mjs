@@ -415,3 +415,20 @@ describe('a topic that upstream has not covered yet', () => {
     assert.match(reset.headers['tidegate-recovered'], /^false; reason=(gap|joining)$/);
   });
 });
+
+describe('a poll that comes long after the one before', () => {
+  test('finds what happened while no worker kept the topic', async (t) => {
+    const gateway = await placeGateway(t, stack, { streams: { topic_linger: '100ms', heartbeat: '1s' } });
+    const p = new Poller({ url: gateway.url, topics: TASKS, token: token() });
+    await p.next();
+    await until(async () => (await gateway.metric('tidegate_stream_topics')) === 0, 'the end of the linger');
+    const writer = await Writer.to(stack);
+    await writer.tasks('while nobody looked');
+    const answer = await until(async () => {
+      const got = await p.next();
+      return got.events.length > 0 ? got : null;
+    }, 'the row');
+    assert.deepEqual(answer.events.map((e) => e.record?.title ?? e), ['while nobody looked']);
+    assert.match(answer.headers['tidegate-recovered'], /^true/);
+  });
+});
