@@ -12,7 +12,8 @@
 enum {
     WARN_SEC = 60, /* `expiring` comes so long before the token's end */
     RETRY_MS = 1000,
-    AGE_RETRY_MS = 100, /* and up to four times as much more */
+    AGE_RETRY_MS = 100, /* and more at random */
+    AGE_SPREAD_MS = 400,
 };
 
 /* ---- the clock of token and age ---- */
@@ -121,7 +122,7 @@ static uint64_t retry_after(struct tg_fanout *f, const char *why)
         return RETRY_MS + fanout_random(f) % (f->opts.ready_wait / 1000 + 1);
     }
     if (strcmp(why, "age") == 0) {
-        return AGE_RETRY_MS + fanout_random(f) % (4 * AGE_RETRY_MS);
+        return AGE_RETRY_MS + fanout_random(f) % AGE_SPREAD_MS;
     }
     return RETRY_MS;
 }

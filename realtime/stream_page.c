@@ -27,6 +27,7 @@ static void forget(struct page *p)
 static void free_page(struct page *p)
 {
     forget(p);
+    TG_ASSERT(p->n == 0 || p->frames != NULL);
     for (uint32_t i = 0; i < p->n; i++) {
         tg_frame_unref(p->frames[i]);
     }
@@ -155,7 +156,7 @@ static void fill(struct page *p, const struct tg_page *from, tg_str topic)
     p->verdict = from->verdict;
     p->has_more = from->has_more;
     p->epoch = from->verdict == TG_RESET_EPOCH ? p->fanout->epoch : p->asked;
-    p->frames = n == 0 ? NULL : tg_calloc(n, sizeof(struct tg_frame *));
+    p->frames = tg_calloc(TG_MAX(n, (size_t)1), sizeof(struct tg_frame *));
     if (from->verdict != TG_COMPLETE) {
         if (from->verdict == TG_RESET_GAP) {
             at = from->resume;
