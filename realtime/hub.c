@@ -1,7 +1,5 @@
-/* hub.c - the registry of topics, the tail of the log, and delivery to the workers.
- *
- * Invariant: a worker that is interested in a topic is sent every entry of it above the
- * `whole_from` it was told, in order, or a delivery with is_cut. */
+/* hub.c - the registry of topics and feeds, and the life of the hub's thread. What the workers are
+ * told is hub_deliver.c's. */
 #include "realtime/hub.h"
 
 #include <stdio.h>
@@ -16,214 +14,6 @@ enum { MAX_MAILS = 65536 };
 struct user {
     unsigned n_feeds;
 };
-
-/* ---- telling workers ---- */
-
-static void tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
-                 tg_str message, bool is_new)
-{
-    struct tg_hub *h = t->hub;
-    struct tg_topic_news news = {.topic = t->interest[worker],
-                                 .state = state,
-                                 .epoch = h->epoch,
-                                 .whole_from = h->seen,
-                                 .rc = rc,
-                                 .message = message,
-                                 .store_down = !h->store_up,
-                                 .is_new = is_new};
-
-    if (t->feed != NULL) {
-        news.ready_from = t->feed->live_from;
-    }
-    if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
-        /* The worker is stuck: it will read pages when it comes back. */
-        h->outboxes[worker].is_cut = true;
-        h->outboxes[worker].is_behind = true;
-        h->outboxes[worker].lost_news = true;
-        tg_count_add(&h->counts.mail_full, 1);
-    }
-}
-
-void hub_tell_worker(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
-                     tg_str message)
-{
-    tell(t, worker, state, rc, message, false);
-}
-
-static void tell_all(struct topic *t, enum tg_topic_state state, enum tg_rc rc, tg_str message)
-{
-    for (unsigned w = 0; w < t->hub->opts.n_workers; w++) {
-        if (t->interest[w] != 0) {
-            tell(t, w, state, rc, message, false);
-        }
-    }
-}
-
-void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message)
-{
-    for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
-        tell_all(TG_CONTAINER_OF(n, struct topic, node), state, rc, message);
-    }
-}
-
-/* The log is all that a published topic needs. */
-static enum tg_topic_state topic_state(const struct topic *t)
-{
-    if (t->feed != NULL) {
-        return feed_topic_state(t->feed);
-    }
-    return t->hub->store_up ? TG_TOPIC_READY : TG_TOPIC_JOINING;
-}
-
-static void tell_published(struct tg_hub *h)
-{
-    for (struct tg_list *n = h->published.next; n != &h->published; n = n->next) {
-        struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
-
-        tell_all(t, topic_state(t), TG_OK, TG_STR(""));
-    }
-}
-
-static void tell_list_again(const struct tg_list *topics, unsigned worker)
-{
-    for (struct tg_list *n = topics->next; n != topics; n = n->next) {
-        struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
-
-        if (t->interest[worker] != 0) {
-            tell(t, worker, topic_state(t), TG_OK, TG_STR(""), false);
-        }
-    }
-}
-
-static void tell_again(struct tg_hub *h, unsigned worker)
-{
-    h->outboxes[worker].lost_news = false;
-    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
-        tell_list_again(&TG_CONTAINER_OF(n, struct feed, node)->topics, worker);
-    }
-    tell_list_again(&h->published, worker);
-}
-
-/* ---- delivery ---- */
-
-static void post_outbox(struct tg_hub *h, unsigned worker)
-{
-    struct outbox *o = &h->outboxes[worker];
-    struct tg_delivery *d = tg_delivery_create(h->workers[worker], o->n);
-
-    d->is_cut = o->is_cut;
-    d->epoch = h->epoch;
-    d->horizon = h->seen;
-    d->n = o->n;
-    if (o->n > 0) {
-        memcpy(d->items, o->items, o->n * sizeof(o->items[0]));
-    }
-    o->n = 0;
-    if (tg_fanout_deliver(d) == TG_OK) {
-        o->is_cut = false;
-        o->is_behind = false;
-    } else {
-        tg_delivery_destroy(d);
-        o->is_cut = true;
-        o->is_behind = true;
-        tg_count_add(&h->counts.mail_full, 1);
-    }
-}
-
-static void put_outbox(struct outbox *o, tg_id topic, struct tg_frame *frame)
-{
-    if (o->n == o->cap) {
-        o->cap = o->cap == 0 ? 64 : o->cap * 2;
-        o->items = tg_realloc(o->items, o->cap, sizeof(o->items[0]));
-    }
-    o->items[o->n++] = (struct tg_delivered){topic, tg_frame_ref(frame)};
-}
-
-static void put_frame(struct tg_hub *h, const struct topic *t, struct tg_frame *frame)
-{
-    tg_count_add(&h->counts.frames, 1);
-    for (unsigned w = 0; w < h->opts.n_workers; w++) {
-        if (t->interest[w] != 0) {
-            put_outbox(&h->outboxes[w], t->interest[w], frame);
-        }
-    }
-    tg_frame_unref(frame);
-}
-
-static void put_event(struct tg_hub *h, const struct tg_entry *e)
-{
-    const struct topic *t = tg_map_find(&h->topics, e->name);
-
-    if (t != NULL && t->n_interested > 0) {
-        put_frame(h, t, tg_frame_create(TG_FRAME_EVENT, &h->epoch, e->pos, TG_STR(""), e->payload));
-    }
-}
-
-static void put_resets(struct tg_hub *h, const struct tg_list *topics, struct tg_pos pos)
-{
-    for (struct tg_list *n = topics->next; n != topics; n = n->next) {
-        const struct topic *t = TG_CONTAINER_OF(n, struct topic, node);
-
-        if (t->n_interested > 0) {
-            put_frame(h, t, tg_frame_reset(&h->epoch, pos, t->name, TG_STR("gap")));
-        }
-    }
-}
-
-/* A gap without a name is everybody's: the store itself may have lost something. */
-static void put_gap(struct tg_hub *h, const struct tg_entry *e)
-{
-    const struct feed *f = tg_map_find(&h->feed_keys, e->name);
-
-    if (f != NULL) {
-        put_resets(h, &f->topics, e->pos);
-    }
-    if (e->name.n > 0) {
-        return;
-    }
-    for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
-        put_resets(h, &TG_CONTAINER_OF(n, struct feed, node)->topics, e->pos);
-    }
-    put_resets(h, &h->published, e->pos);
-}
-
-static void tell_control(struct tg_hub *h, tg_str payload, bool is_missed)
-{
-    if (h->on_control != NULL) {
-        h->on_control(payload, is_missed, h->control_arg);
-    }
-}
-
-/* Every entry of the log passes here once. */
-static void on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
-                    void *arg)
-{
-    struct tg_hub *h = arg;
-
-    tg_count_add(&h->counts.log_entries, n);
-    if (is_cut) {
-        tell_control(h, TG_STR_NONE, true);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (entries[i].kind == TG_ENTRY_EVENT) {
-            put_event(h, &entries[i]);
-        } else if (entries[i].kind == TG_ENTRY_GAP) {
-            put_gap(h, &entries[i]);
-        } else {
-            tell_control(h, entries[i].payload, false);
-        }
-    }
-    h->seen = last;
-    for (unsigned w = 0; w < h->opts.n_workers; w++) {
-        struct outbox *o = &h->outboxes[w];
-
-        o->is_cut = o->is_cut || is_cut;
-        o->is_behind = true;
-        if (o->n > 0 || is_cut) {
-            post_outbox(h, w);
-        }
-    }
-}
 
 /* ---- the store ---- */
 
@@ -240,7 +30,7 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
         for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
             feed_store_down(TG_CONTAINER_OF(n, struct feed, node));
         }
-        tell_published(h);
+        hub_tell_published(h);
         return;
     }
     is_other = !h->has_seen || strcmp(h->epoch.text, epoch->text) != 0;
@@ -251,19 +41,19 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
         h->has_seen = true;
         for (unsigned w = 0; w < h->opts.n_workers; w++) {
             h->outboxes[w].is_cut = true;
-            post_outbox(h, w);
+            hub_post(h, w);
         }
     }
-    if (tg_store_tail(h->store, h->seen, on_tail, h) != TG_OK) {
+    if (tg_store_tail(h->store, h->seen, hub_on_tail, h) != TG_OK) {
         tg_log(TG_LOG_ERROR, "tail_failed", TG_KZ("epoch", epoch->text));
     }
-    tell_control(h, TG_STR_NONE, true);
+    hub_tell_control(h, TG_STR_NONE, true);
     /* Each feed takes its lease again and writes a gap: what came meanwhile is lost, and
      * with a suspect store nobody knows what else. */
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
         feed_store_up(TG_CONTAINER_OF(n, struct feed, node));
     }
-    tell_published(h);
+    hub_tell_published(h);
 }
 
 /* ---- subscriptions ---- */
@@ -449,7 +239,7 @@ static void on_subscribe(struct tg_mail *mail, void *owner)
         bool is_new = t->interest[m->worker] != m->topic;
 
         set_interest(t, m->worker, m->topic);
-        tell(t, m->worker, topic_state(t), TG_OK, TG_STR(""), is_new);
+        hub_tell(t, m->worker, hub_topic_state(t), TG_OK, TG_STR(""), is_new);
         if (t->feed != NULL) {
             feed_offer_token(t->feed, tg_str_of(m->token), m->exp_sec);
         }
@@ -657,10 +447,10 @@ static void on_sweep(struct tg_timer *t)
     /* Horizons for workers that had no frames lately: ids of quiet topics do not grow old. */
     for (unsigned w = 0; w < h->opts.n_workers; w++) {
         if (h->outboxes[w].lost_news) {
-            tell_again(h, w);
+            hub_tell_again(h, w);
         }
         if (h->outboxes[w].is_behind && (h->outboxes[w].n_topics > 0 || h->outboxes[w].is_cut)) {
-            post_outbox(h, w);
+            hub_post(h, w);
         }
     }
     tg_loop_timer_start(h->loop, &h->sweep, TG_MS(SWEEP_MS));

@@ -113,11 +113,27 @@ void feed_on_down(struct feed *f, const char *why, bool needs_token);
 void feed_on_refused(struct feed *f, tg_str message);
 void feed_on_change(struct feed *f, tg_str payload);
 
-/* hub.c */
-void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message);
-void hub_tell_worker(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
-                     tg_str message);
 enum tg_topic_state feed_topic_state(const struct feed *f);
+
+/* hub.c */
 void hub_forget_topic(struct topic *t);
+
+/* hub_deliver.c */
+/* The state of a topic, to one worker. `is_new`: delivery begins here. */
+void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
+              tg_str message, bool is_new);
+/* Of all topics of a feed, to everybody. */
+void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message);
+/* Of all published ones. */
+void hub_tell_published(struct tg_hub *h);
+/* Of all, to a worker that could not be told. */
+void hub_tell_again(struct tg_hub *h, unsigned worker);
+void hub_tell_control(struct tg_hub *h, tg_str payload, bool is_missed);
+enum tg_topic_state hub_topic_state(const struct topic *t);
+/* Hands a worker what its outbox holds, and the horizon. */
+void hub_post(struct tg_hub *h, unsigned worker);
+/* The callback of the log's tail. */
+void hub_on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
+                 void *arg);
 
 #endif
