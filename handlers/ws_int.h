@@ -56,6 +56,7 @@ struct ws_ask {
     char *cursor;     /* [owned] where its topic began */
     bool is_for_rows; /* its topic works and waits for its rows, or they are being told */
     bool is_told;     /* `ok` was said */
+    bool is_added;    /* its topic is the stream's by this question */
     bool is_subscribe;
     bool has_cursor;    /* the client said where to begin */
     bool is_with_store; /* an ack: freed by its completion */

@@ -202,6 +202,7 @@ static void add(struct ws_ask *ask)
     const struct tg_stream_user user = tg_admission_stream_user(e->token);
     enum tg_rc rc = tg_stream_add(e->client.stream, &user, &ask->want, ask->id);
 
+    ask->is_added = rc == TG_OK;
     if (rc == TG_ECONFLICT) {
         ws_finish_error(ask, rc, TG_STR("this stream has the topic already"));
     } else if (rc == TG_ELIMIT) {
@@ -323,11 +324,12 @@ void ws_put_verdict(struct tg_buf *out, const struct tg_stream_topic *t)
     (void)tg_json_quote(out, t->cursor);
 }
 
-/* A subscribe whose topic is meant. */
-static struct ws_ask *find_subscribe(const struct ws *e, tg_str name)
+/* A subscribe whose topic is meant; `must_own`: and by which the stream has it. Another one may
+ * wait for the store, to be told that it came too late. */
+static struct ws_ask *find_subscribe(const struct ws *e, tg_str name, bool must_own)
 {
     for (struct ws_ask *ask = e->asks; ask != NULL; ask = ask->next) {
-        if (ask->is_subscribe && tg_str_eq(ask->topic.name, name)) {
+        if (ask->is_subscribe && (ask->is_added || !must_own) && tg_str_eq(ask->topic.name, name)) {
             return ask;
         }
     }
@@ -338,7 +340,7 @@ static struct ws_ask *find_subscribe(const struct ws *e, tg_str name)
 static void on_topic_end(struct ws *e, const struct tg_stream_topic *t, enum tg_rc rc,
                          tg_str message)
 {
-    struct ws_ask *ask = find_subscribe(e, t->name);
+    struct ws_ask *ask = find_subscribe(e, t->name, true);
 
     if (ask != NULL && !ws_rows_leave(ask)) {
         ws_finish_error(ask, rc, message); /* it was waiting for its rows */
@@ -409,12 +411,32 @@ static void leave_device(const struct ws *e, tg_str name)
     }
 }
 
+/* The topic leaves the stream, and with it all that was asked of it before. False: there was
+ * nothing. */
+static bool leave_stream(struct ws *e, tg_str name)
+{
+    bool has_topic = tg_stream_remove(e->client.stream, name) == TG_OK;
+    bool is_any = has_topic;
+    struct ws_ask *ask = NULL;
+
+    while ((ask = find_subscribe(e, name, false)) != NULL) {
+        is_any = true;
+        has_topic = has_topic && !ask->is_added;
+        if (ws_rows_leave(ask)) {
+            e->n_topics--;
+        } else {
+            ws_finish_error(ask, TG_ECONFLICT, TG_STR("it was unsubscribed meanwhile"));
+        }
+    }
+    e->n_topics = (uint8_t)(e->n_topics - (has_topic ? 1 : 0)); /* it was nobody's question */
+    return is_any;
+}
+
 static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {0};
     TG_CLEANUP(tg_topic_fini) struct tg_topic_name name = {0};
     const char *why = "topic is a string";
-    struct ws_ask *ask = NULL;
     enum tg_rc rc = ws_read_text(json, "topic", &topic);
 
     if (rc == TG_OK) {
@@ -424,16 +446,9 @@ static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
         ws_say_error(e, ref, rc, tg_str_of(why));
         return;
     }
-    ask = find_subscribe(e, name.name);
-    rc = tg_stream_remove(e->client.stream, name.name);
-    if (rc != TG_OK && ask == NULL) {
-        ws_say_error(e, ref, rc, TG_STR("this stream does not have the topic"));
+    if (!leave_stream(e, name.name)) {
+        ws_say_error(e, ref, TG_ENOTFOUND, TG_STR("this stream does not have the topic"));
         return;
-    }
-    if (ask == NULL || ws_rows_leave(ask)) {
-        e->n_topics--;
-    } else {
-        ws_finish_error(ask, TG_ECONFLICT, TG_STR("it was unsubscribed meanwhile"));
     }
     leave_device(e, name.name);
     ws_say_ok(e, ref, TG_STR(""));
