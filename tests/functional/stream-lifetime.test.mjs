@@ -117,6 +117,23 @@ describe('the age of a stream', () => {
   });
 });
 
+describe('a WebSocket', () => {
+  for (const [reason, code, exp, streams] of [
+    ['expired', 1008, 2, { token_grace: '100ms' }],
+    ['age', 1001, 3600, { max_age: '1s' }],
+  ]) {
+    test(`is told ${reason} and closed with ${code}`, async (t) => {
+      const { gateway } = await setUp(t, streams);
+      const s = await openSocket(gateway.url, { topics: TASKS, token: await signed(now() + exp) });
+      t.after(() => s.kill());
+      assert.equal((await s.take('bye')).data.reason, reason);
+      await s.closed;
+      assert.deepEqual(s.end, { code, reason });
+      await gateway.log.take((l) => l.event === 'stream_end' && l.by === 'ws' && l.why === reason);
+    });
+  }
+});
+
 describe('cursor=earliest', () => {
   test('brings what the log holds, and is no resume', async (t) => {
     const { open, write } = await setUp(t, {});
