@@ -1,5 +1,6 @@
 // Devices that change their transport at random, die at random, and come back with a cursor or
 // without, while rows are written: everything once, in order. SEED=<n> repeats a run.
+// also under tsan
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Device } from './lib/device.mjs';

@@ -144,6 +144,9 @@ export class Device {
     if (byDevice) {
       await this.acknowledge();
     }
+    if (one && this.isSettling) {
+      return; // settled meanwhile: of one topic nothing more may come
+    }
     this.uses[transport]++;
     await this[`by_${transport}`](topics, byDevice, n);
   }
