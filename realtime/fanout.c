@@ -384,6 +384,7 @@ static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_top
     }
     t->is_known = !news->store_down;
     t->state = news->state;
+    t->is_repaired = news->is_repaired;
     t->ready_from = news->ready_from;
     if (news->state == TG_TOPIC_JOINING && news->store_down) {
         t->exp_sec = 0;
@@ -626,6 +627,7 @@ void tg_fanout_destroy(struct tg_fanout *f)
     tg_ids_fini(&f->topic_ids);
     tg_ids_fini(&f->ask_ids);
     tg_map_fini(&f->pages);
+    tg_map_fini(&f->watched);
     free(f);
 }
 

@@ -10,6 +10,7 @@
 #define TG_REALTIME_FANOUT_H
 
 #include "loop/loop.h"
+#include "realtime/access_word.h"
 #include "realtime/frame.h"
 #include "realtime/topic.h"
 #include "store/store.h"
@@ -59,7 +60,20 @@ struct tg_loop *tg_fanout_loop(const struct tg_fanout *f);
  * tg_fanout_stop(). */
 struct tg_store *tg_fanout_store(const struct tg_fanout *f, struct tg_epoch *ret_epoch);
 
+/* Access to a declared topic may have changed: of this key and this user; empty: of all of them.
+ * On the worker's loop, before anything that the log has behind it. Texts borrowed for the call.
+ * One listener, set before the threads start or on the loop. */
+typedef void tg_access_fn(tg_str declared, tg_str key, tg_str user, void *arg);
+void tg_fanout_on_access(struct tg_fanout *f, tg_access_fn *fn, void *arg);
+/* Whether the topic's `revoke_on` table is covered: changes of it are told as they come. Without,
+ * who was let in is asked again more often. */
+bool tg_fanout_is_watched(const struct tg_fanout *f, tg_str declared);
+
 /* ---- from the hub's thread ---- */
+
+enum tg_rc tg_fanout_tell_access(struct tg_fanout *f, const struct tg_access_word *w) TG_MUST_USE;
+enum tg_rc tg_fanout_tell_watched(struct tg_fanout *f, tg_str declared,
+                                  bool is_watched) TG_MUST_USE;
 
 enum tg_topic_state {
     TG_TOPIC_JOINING, /* no coverage yet */
@@ -98,7 +112,8 @@ struct tg_topic_news {
     enum tg_rc rc;
     tg_str message;
     bool store_down;
-    bool is_new; /* delivery begins here: what the ring held before is not whole */
+    bool is_repaired; /* what a gap hid is found and told (`catchup`), rather than announced */
+    bool is_new;      /* delivery begins here: what the ring held before is not whole */
 };
 enum tg_rc tg_fanout_tell(struct tg_fanout *f, const struct tg_topic_news *news) TG_MUST_USE;
 

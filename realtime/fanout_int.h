@@ -25,6 +25,7 @@ struct wtopic {
     bool is_known;      /* the hub has answered */
     enum tg_rc refused; /* TG_OK: not. Its readers are being told so, with these words */
     char *refusal;      /* [owned] */
+    bool is_repaired;   /* its guarantee */
     struct tg_pos ready_from;
     struct tg_list cursors;
     struct tg_list *walk; /* next cursor of the walk under way; NULL: none */
@@ -174,8 +175,11 @@ struct tg_fanout {
     struct tg_list idle;     /* pages that nobody holds, kept for a moment; oldest first */
     size_t idle_bytes;
     unsigned n_reads;
-    struct tg_list turns; /* streams that have more to write */
-    bool is_turns_first;  /* what the walker begins its slices with */
+    struct tg_list turns;    /* streams that have more to write */
+    bool is_turns_first;     /* what the walker begins its slices with */
+    tg_access_fn *on_access; /* NULL: nobody listens */
+    void *access_arg;
+    struct tg_map watched; /* declared topics whose revoke_on feed has coverage */
     uint64_t random;
     struct tg_fanout_counts counts;
 };

@@ -68,6 +68,7 @@ static struct tg_stream_topic describe(const struct cursor *c, char text[TG_CURS
     struct tg_stream_topic t = {.name = c->topic->name.name,
                                 .state = c->topic->state,
                                 .verdict = (enum tg_verdict)c->verdict,
+                                .is_repaired = c->topic->is_repaired,
                                 .is_resume = c->is_resume,
                                 .cursor = put_cursor(c, text)};
 
