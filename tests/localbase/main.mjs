@@ -23,6 +23,9 @@ import { createRealtime } from './realtime/index.mjs';
 import { createRest } from './rest.mjs';
 import { DEMO, seedDatabase } from './seed.mjs';
 import { createStorage } from './storage.mjs';
+import { within } from './within.mjs';
+
+const STOP_MS = 30_000; /* of one part */
 
 const DEFAULTS = {
   dir: null,
@@ -106,7 +109,7 @@ function describe({ edge, control, cluster, keys, user1, user2 }) {
   };
 }
 
-/** What rises is pushed on `cleanups`, so that a failed start leaves nothing either. */
+/** What rises is pushed on `cleanups` as [name, end], so that a failed start leaves nothing either. */
 async function startAll(options, cleanups) {
   const dir = prepareDir(options.dir);
   const keys = loadKeys(dir);
@@ -116,18 +119,19 @@ async function startAll(options, cleanups) {
     password: keys.dbPassword,
     logFile: path.join(dir, 'postgres.log'),
   });
-  cleanups.push(async () => {
+  const stopCluster = async () => {
     await cluster.stop();
     if (options.dir === null) {
       fs.rmSync(cluster.dataDir, { recursive: true, force: true });
       fs.rmSync(dir, { recursive: true, force: true });
     }
-  });
+  };
+  cleanups.push(['PostgreSQL', stopCluster]);
   await seedDatabase(cluster.db);
 
   const pool = new pg.Pool({ ...cluster.db, max: 10 });
   pool.on('error', () => {}); // an idle connection cut by the shutdown
-  cleanups.push(() => pool.end());
+  cleanups.push(['the pool', () => pool.end()]);
   const config = { ...options, dir, keys, publicUrl: null };
   const ctx = {
     config,
@@ -144,16 +148,13 @@ async function startAll(options, cleanups) {
     storage: createStorage(ctx),
     functions: createFunctions(ctx),
   };
-  cleanups.push(...Object.values(parts).map((part) => () => part.stop()));
+  cleanups.push(...Object.entries(parts).map(([name, part]) => [name, () => part.stop()]));
 
   const edge = await startEdge(ctx, parts, options.port);
-  cleanups.push(
-    () => edge.stop(),
-    async () => ctx.faults.stop(),
-  );
+  cleanups.push(['the edge', () => edge.stop()], ['faults', async () => ctx.faults.stop()]);
   config.publicUrl = edge.url;
   const control = await startControl(ctx, parts, options.controlPort);
-  cleanups.push(() => control.stop());
+  cleanups.push(['the control port', () => control.stop()]);
   const user1 = await signIn(edge.url, keys, DEMO.user1);
   const user2 = await signIn(edge.url, keys, DEMO.user2);
   return describe({ edge, control, cluster, keys, user1, user2 });
@@ -170,9 +171,10 @@ export async function startLocalbase(options = {}) {
   const stopAll = async () => {
     const failures = [];
     while (cleanups.length > 0) {
-      await cleanups
-        .pop()()
-        .catch((error) => failures.push(error));
+      const [name, end] = cleanups.pop();
+      await within(STOP_MS, end(), () => `localbase: ${name} does not stop`).catch((error) =>
+        failures.push(error),
+      );
     }
     if (failures.length > 0) {
       throw failures[0];

@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import WebSocket from 'ws';
+import { within } from '../../localbase/within.mjs';
 import { isAbove, openStream } from './sse.mjs';
 import { until } from './streams.mjs';
+
+const END_MS = 30_000; /* a poll's wait, and some more */
 
 /** One JSON request; { status, headers, json }. */
 export function ask(baseUrl, path, { method = 'GET', token, body, headers = {}, signal } = {}) {
@@ -90,6 +93,8 @@ export class Device {
     this.uses = { sse: 0, ws: 0, poll: 0 };
     this.repeats = 0;
     this.connection = null;
+    this.isFinished = false;
+    this.doing = 'nothing yet';
   }
 
   keep(topic, id, title) {
@@ -120,6 +125,7 @@ export class Device {
 
   /** Tells the gateway what it has, so that it may come without a cursor. */
   async acknowledge() {
+    this.doing = 'acknowledging';
     const body = { device: this.name, topics: Object.fromEntries(this.at) };
     const { status, json } = await ask(this.url(), '/sync/v1/ack', { method: 'POST', token: this.token, body });
     assert.equal(status, 200, JSON.stringify(json));
@@ -144,10 +150,11 @@ export class Device {
     if (byDevice) {
       await this.acknowledge();
     }
-    if (one && this.isSettling) {
-      return; // settled meanwhile: of one topic nothing more may come
+    if (this.isFinished || (one && this.isSettling)) {
+      return; // meanwhile: nothing more may come, and nobody would end the connection
     }
     this.uses[transport]++;
+    this.doing = `taking ${n} of ${topics} by ${transport}${byDevice ? ', without a cursor' : ''}`;
     await this[`by_${transport}`](topics, byDevice, n);
   }
 
@@ -268,11 +275,22 @@ export class Device {
     this.kill();
   }
 
-  /** Lives: connection after connection, until `isDone()`. */
-  async live(isDone) {
-    while (!isDone()) {
-      await this.connect(1 + Math.floor(this.random() * 20));
-    }
+  /** Lives: connection after connection, until finish(). */
+  live() {
+    this.life = (async () => {
+      while (!this.isFinished) {
+        await this.connect(1 + Math.floor(this.random() * 20));
+      }
+      this.doing = 'nothing any more';
+    })();
+    return this.life;
+  }
+
+  /** Ends its life, whatever it is doing; what it does on and on is told. */
+  async finish() {
+    this.isFinished = true;
+    this.kill();
+    await within(END_MS, this.life, () => `${this.name}, ${this.doing}, does not end`);
   }
 
   /** Until it has all of `wanted` (topic -> titles), each once and in order. */

@@ -2,15 +2,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { within } from '../../localbase/within.mjs';
 import { Inbox } from './inbox.mjs';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const START_MS = 20_000;
+const STOP_MS = 60_000; /* longer than any test lets a gateway drain, also under a sanitizer */
+const MAX_TOLD_CHARS = 5000;
 
 export const binary = () => process.env.TIDEGATE_BIN ?? path.join(ROOT, 'build/dev/tidegate');
 
@@ -39,6 +42,15 @@ function environment(extra) {
   return { ...Object.fromEntries(kept), ...extra };
 }
 
+/** The threads of a process that does not end, and what each waits for in the kernel. */
+function threadsOf(pid) {
+  const dir = `/proc/${pid}/task`;
+  const first = (file) => readFileSync(file, 'utf8').trim();
+  return readdirSync(dir)
+    .map((tid) => `${first(`${dir}/${tid}/comm`)} in ${first(`${dir}/${tid}/wchan`)}`)
+    .join(', ');
+}
+
 /**
  * Starts a gateway; `config` by section, on top of free ports and debug lines. Resolves once
  * its /readyz says so (or, with `ready: false`, once it listens), to
@@ -47,7 +59,7 @@ function environment(extra) {
  *   lines()              all of standard error so far
  *   metric(name)         a counter, summed over the workers
  *   rssKib()             resident memory
- *   stop()               SIGTERM; the exit status
+ *   stop()               SIGTERM; the exit status. One that does not end is killed, and an error
  *   configure(config)    writes the configuration file anew
  *   signal(name)         sends a signal; `exited` resolves to the exit status
  *   kill()               SIGKILL; resolves when it is gone
@@ -113,7 +125,14 @@ export async function startGateway(config, { env = {}, ready = true } = {}) {
     rssKib: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`))[1]),
     stop: async () => {
       child.kill('SIGTERM');
-      return exited;
+      const told = () =>
+        `the gateway did not end on SIGTERM: ${threadsOf(child.pid)}\n` +
+        `${text.join('\n').slice(-MAX_TOLD_CHARS)}`;
+      return within(STOP_MS, exited, told).catch(async (error) => {
+        child.kill('SIGKILL');
+        await exited;
+        throw error;
+      });
     },
     kill: async () => {
       child.kill('SIGKILL');

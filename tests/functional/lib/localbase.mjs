@@ -3,6 +3,9 @@
 import { after, before } from 'node:test';
 import pg from 'pg';
 import { startLocalbase } from '../../localbase/main.mjs';
+import { within } from '../../localbase/within.mjs';
+
+const END_MS = 20_000;
 
 /**
  * Registers start and stop with node:test. Returns an object that holds what
@@ -36,8 +39,12 @@ export function useLocalbase(options = {}) {
   });
   after(async () => {
     const started = await stack.ready.catch(() => null);
-    await Promise.all(clients.map((client) => client.end()));
-    await started?.stop();
+    const ended = Promise.all(clients.map((client) => client.end()));
+    try {
+      await within(END_MS, ended, () => 'the connections to PostgreSQL did not end');
+    } finally {
+      await started?.stop();
+    }
   });
   return stack;
 }

@@ -6,6 +6,9 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { freePort } from '../../localbase/ports.mjs';
+import { within } from '../../localbase/within.mjs';
+
+const END_MS = 20_000;
 
 /** One command over a connection of its own; the first line of the answer, or the bulk. */
 function ask(port, args) {
@@ -84,9 +87,13 @@ class Redis {
 
   async #end(signal) {
     if (this.child !== null) {
-      this.child.kill(signal);
+      const { child } = this;
+      child.kill(signal);
       this.child = null;
-      await this.exited;
+      await within(END_MS, this.exited, () => `redis-server did not end on ${signal}`).catch((error) => {
+        child.kill('SIGKILL');
+        throw error;
+      });
     }
   }
 
