@@ -78,6 +78,7 @@ struct tg_store_opts {
     const char *url;
     const char *prefix;     /* of all keys; also the hash tag */
     tg_usec retain_for;     /* a topic's events */
+    tg_usec max_retain_for; /* the longest that a write may ask for; 0: retain_for */
     uint64_t retain_events; /* per topic, approximate (trimming by MINID of the surplus) */
     uint64_t log_events;    /* entries kept in the group's `log` */
     size_t max_event_bytes;
@@ -172,6 +173,14 @@ struct tg_write {
      * is asked. */
     tg_str once;
     tg_usec once_ttl;
+    /* Append only: what changes with the event in the feed's index, in the same step. An empty
+     * index_pk: nothing. An empty index_put: the row goes. */
+    tg_str index_pk;
+    tg_str index_put;
+    /* Append only: how long, and how many, the topic keeps; 0: as the store. Not longer than the
+     * store's max_retain_for. */
+    tg_usec retain_for;
+    uint64_t retain_events;
 };
 /* Bytes of a key that is used once; it lives for at least 1 ms, at most TG_ONCE_TTL_MAX. */
 enum { TG_ONCE_MAX = 512 };
@@ -187,6 +196,40 @@ enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_
  * hold then is read from elsewhere (tg_store_denied). */
 enum tg_rc tg_store_control(struct tg_store *s, const struct tg_epoch *epoch, tg_str payload,
                             tg_append_fn *done, void *arg) TG_MUST_USE;
+
+/* ---- the index of a feed (DESIGN.md 3): primary key -> what the feed's writer knows of the row
+ * ----
+ *
+ * Kept with the log so that a writer that starts finds what happened meanwhile. Not read by
+ * anybody else. It lives TG_INDEX_TTL from the last time it was written or loaded, and is
+ * dropped whole when the memory backend has no room for it: no rows does not mean an empty table;
+ * a writer that must know leaves a row of its own (primary keys begin with a bracket). */
+#define TG_INDEX_TTL TG_SEC(30 * 86400)
+enum { TG_INDEX_FIELD_MAX = 1024, TG_INDEX_VALUE_MAX = 2048, TG_INDEX_BATCH_MAX = 1000 };
+struct tg_index_change {
+    tg_str pk;
+    tg_str put; /* empty: the row goes */
+};
+
+/* Without an event; fenced like an append. TG_EBADPARAM: no feed, over TG_INDEX_BATCH_MAX changes,
+ * or texts over their maximum. */
+struct tg_index_batch {
+    const struct tg_epoch *epoch;
+    tg_str feed;
+    uint64_t fence;
+    const struct tg_index_change *changes;
+    size_t n;
+    bool is_fresh; /* the whole index goes first */
+};
+enum tg_rc tg_store_index_write(struct tg_store *s, const struct tg_index_batch *batch,
+                                tg_done_fn *done, void *arg) TG_MUST_USE;
+
+/* A part of it: start with `from` 0, go on with `next` until that is 0. Rows [borrowed] for the
+ * call; what changes meanwhile may be in it or not, and a row may come twice. */
+typedef void tg_index_load_fn(enum tg_rc rc, const struct tg_index_change *rows, size_t n,
+                              uint64_t next, void *arg);
+enum tg_rc tg_store_index_load(struct tg_store *s, tg_str feed, uint64_t from,
+                               tg_index_load_fn *done, void *arg) TG_MUST_USE;
 
 /* ---- what must happen once, and who is not let in ---- */
 
@@ -229,6 +272,7 @@ struct tg_page_request {
     struct tg_pos after;   /* exclusive */
     struct tg_pos up_to;   /* inclusive: the horizon */
     unsigned max_entries;
+    tg_usec retain_for; /* as the topic's events are written with; 0: the store's */
 };
 
 /* One page, read and judged in one step of the store. With TG_COMPLETE resume == after. With a

@@ -13,7 +13,7 @@ auth: util loop
 store: util loop
 upstream: util loop
 config: util
-realtime: util loop store auth
+realtime: util loop store auth upstream
 sync: util loop store auth upstream
 handlers: util loop http1 ws auth store upstream realtime sync
 server: util loop http1 ws auth store upstream config realtime sync handlers
