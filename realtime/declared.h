@@ -5,6 +5,10 @@
 #ifndef TG_REALTIME_DECLARED_H
 #define TG_REALTIME_DECLARED_H
 
+#include "realtime/table.h"
+#include "realtime/template.h"
+#include "realtime/where.h"
+#include "util/clock.h"
 #include "util/rc.h"
 #include "util/str.h"
 
@@ -12,11 +16,40 @@ enum { TG_TOPIC_KEY_MAX = 128 };
 
 enum tg_key_type { TG_KEY_TEXT, TG_KEY_UUID, TG_KEY_INT };
 
-/* A topic without a table: events come from POST /sync/v1/publish alone. */
+/* How the end of a row becomes known. */
+enum tg_deletes {
+    TG_DELETES_INDEX, /* deletes carry the primary key alone: the index tells the topic */
+    TG_DELETES_SOFT,  /* rows are never deleted, they leave `where` */
+};
+
+/* Whose rows say who may read: a change of one has the user's access asked again. */
+struct tg_revoke {
+    const struct tg_table *table; /* NULL: none */
+    tg_str key;                   /* its column that holds the topic's key */
+    tg_str user;                  /* and the user's id */
+};
+
+/* Without a table its events come from POST /sync/v1/publish alone, and what is said of rows is
+ * empty. */
 struct tg_declared {
     tg_str name;
     enum tg_key_type key_type;
     bool is_public; /* whoever has the project's key may read it */
+    /* Who else may; NULL only where it is public. */
+    const struct tg_template *authorize;
+    struct tg_revoke revoke_on;
+    tg_usec recheck; /* how old an answer may become */
+    /* The rows. */
+    const struct tg_table *table; /* NULL: published */
+    tg_str key;                   /* the column that routes a row */
+    const tg_str *columns;        /* shown; the key and the primary key are among them */
+    size_t n_columns;
+    const struct tg_where *where; /* NULL: all rows */
+    tg_str catchup;               /* gaps are repaired: a column changed by every write; or empty */
+    bool catches_inserts;         /* `catchup` tells when a row was made; rows never change */
+    enum tg_deletes deletes;
+    tg_usec retain_for;     /* 0: the store's */
+    uint64_t retain_events; /* 0: the store's */
 };
 
 struct tg_declared_list {
