@@ -9,7 +9,7 @@
 #include "realtime/hub_int.h"
 #include "util/log.h"
 
-enum { MAX_EVENT_BYTES = 4 * 1024 * 1024, MIN_TOKEN_SECS = 60 };
+enum { MAX_EVENT_BYTES = 4 * 1024 * 1024, MIN_TOKEN_SECS = 60, MAX_GAP_LINES = 600 };
 
 #define REMOTE_RETRY TG_SEC(2)
 
@@ -115,6 +115,7 @@ static void watch_token(struct feed *f)
 struct pending {
     struct tg_hub *hub;
     tg_id feed;
+    const char *why; /* of a gap */
 };
 
 static struct pending *pend(struct feed *f)
@@ -227,7 +228,9 @@ static void on_released(enum tg_rc rc, void *arg)
 
 static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
 {
-    struct feed *f = unpend(arg);
+    struct pending *p = arg;
+    const char *why = p->why;
+    struct feed *f = unpend(p);
 
     if (f == NULL) {
         return;
@@ -244,6 +247,8 @@ static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
         return;
     }
     tg_count_add(&f->hub->counts.gaps, 1);
+    tg_log_limited(TG_LOG_INFO, "gap", MAX_GAP_LINES, TG_KS("topic", logged_topic(f)),
+                   TG_KZ("why", why));
     if (f->is_up && !f->gap_pending && f->n_gaps_under_way == 0 && f->state == FEED_JOINING) {
         f->live_from = pos;
         set_state(f, FEED_LIVE);
@@ -265,6 +270,7 @@ static void write_gap(struct feed *f)
         return;
     }
     p = pend(f);
+    p->why = f->gap_reason;
     if (tg_store_gap(h->store, &w, on_gap, p) != TG_OK) {
         free(p);
         return;
@@ -293,16 +299,21 @@ void feed_sweep(struct feed *f)
 
 void feed_on_up(struct feed *f)
 {
+    const char *why = f->was_down ? "rejoin" : "join";
+
     f->is_up = true;
+    f->was_down = false;
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING); /* subscribed anew without a reason of ours */
+        why = "again";
     }
-    feed_need_gap(f, "join");
+    feed_need_gap(f, why);
 }
 
 void feed_on_down(struct feed *f, const char *why, bool needs_token)
 {
     f->is_up = false;
+    f->was_down = true;
     tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", logged_topic(f)), TG_KZ("why", why));
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING);
@@ -341,6 +352,8 @@ static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
         }
         return;
     }
+    tg_log_limited(TG_LOG_WARN, "append_failed", 10, TG_KS("topic", logged_topic(f)),
+                   TG_KZ("rc", tg_rc_name(rc)));
     /* Written or not, nobody can tell: that is a gap. */
     feed_need_gap(f, "store");
 }
@@ -374,6 +387,8 @@ void feed_on_change(struct feed *f, tg_str payload)
     rc = tg_store_append(h->store, &w, on_appended, p);
     if (rc != TG_OK) {
         free(p);
+        tg_log_limited(TG_LOG_WARN, "append_failed", 10, TG_KS("topic", logged_topic(f)),
+                       TG_KZ("rc", tg_rc_name(rc)));
         feed_need_gap(f, "store");
         return;
     }

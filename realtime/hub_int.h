@@ -33,6 +33,7 @@ struct feed {
     int64_t exp_sec;
     struct tg_pos live_from;
     bool is_up;       /* upstream says Subscribed */
+    bool was_down;    /* it did, and the subscription was lost */
     bool gap_pending; /* a gap must be written before the feed may be called live */
     unsigned n_gaps_under_way;
     const char *gap_reason;

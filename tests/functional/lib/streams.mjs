@@ -124,6 +124,13 @@ export const named = (name, n) => Array.from({ length: n }, (_, i) => `${name}-$
 /** The titles (or kinds) of the rows that came. */
 export const titles = (events) => events.map((e) => e.data.record.title ?? e.data.record.kind);
 
+/** What a gateway has logged that explains a reset. */
+export function gapsOf(place) {
+  const events = /^(gap|feed_|link_|lease_lost|store_|change_unusable|tail_failed)/;
+  const lines = place.log.items.filter((line) => events.test(line.event));
+  return lines.map(({ event, why }) => (why === undefined ? event : `${event} ${why}`)).join(', ');
+}
+
 /** Ids ascend over everything that has one; within one epoch. */
 export function assertAscending(events) {
   let last = null;
