@@ -44,10 +44,10 @@ static inline void sip_round(uint64_t v[4])
 }
 
 /* SipHash-1-3 (Aumasson and Bernstein). */
-uint64_t tg_hash(tg_str s)
+static uint64_t sip_hash(const uint64_t key[2], tg_str s)
 {
-    uint64_t v[4] = {hash_key[0] ^ 0x736f6d6570736575U, hash_key[1] ^ 0x646f72616e646f6dU,
-                     hash_key[0] ^ 0x6c7967656e657261U, hash_key[1] ^ 0x7465646279746573U};
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU,
+                     key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
     uint64_t m = 0;
     size_t i = 0;
 
@@ -72,6 +72,18 @@ uint64_t tg_hash(tg_str s)
     sip_round(v);
     sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t tg_hash(tg_str s)
+{
+    return sip_hash(hash_key, s);
+}
+
+uint64_t tg_hash_stable(tg_str s)
+{
+    static const uint64_t key[2] = {0x7469646567617465U, 0x726f77206861736bU};
+
+    return sip_hash(key, s);
 }
 
 static struct tg_map_slot *find_slot(const struct tg_map *m, tg_str key, uint64_t hash)

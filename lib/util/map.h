@@ -34,4 +34,7 @@ void tg_map_fini(struct tg_map *m);
 /* The hash itself (SipHash-1-3 with the process's key), for other tables. */
 uint64_t tg_hash(tg_str s);
 
+/* The same in every process, for what is stored. Who may choose texts can make two collide. */
+uint64_t tg_hash_stable(tg_str s);
+
 #endif

@@ -133,3 +133,9 @@ Test(map, the_hash_depends_on_every_byte_and_the_length)
         text[i] = 0;
     }
 }
+
+Test(map, a_stable_hash_is_the_same_in_every_process)
+{
+    cr_assert_eq(tg_hash_stable(TG_STR("a row")), 0xac4758e3ba2497d6U);
+    cr_assert_neq(tg_hash_stable(TG_STR("a row")), tg_hash(TG_STR("a row")));
+}
