@@ -88,7 +88,9 @@ static void fill_topics(struct tg_gateway *g)
     for (size_t i = 0; i < topics->n; i++) {
         const struct tg_config_topic *t = &topics->items[i];
 
-        g->topics[i] = (struct tg_declared){tg_str_of(t->name), types[t->key_type], t->is_public};
+        g->topics[i] = (struct tg_declared){.name = tg_str_of(t->name),
+                                            .key_type = types[t->key_type],
+                                            .is_public = t->is_public};
     }
     g->declared = (struct tg_declared_list){g->topics, topics->n};
 }
