@@ -116,6 +116,7 @@ void fanout_attach(struct wtopic *t, struct cursor *c)
     c->topic = t;
     tg_list_append(&t->cursors, &c->node);
     t->unread_since = 0;
+    tg_count_add(&t->fanout->counts.subscriptions, 1);
 }
 
 void fanout_detach(struct cursor *c)
@@ -130,6 +131,7 @@ void fanout_detach(struct cursor *c)
         t->walk = c->node.next;
     }
     tg_list_remove(&c->node);
+    tg_count_sub(&t->fanout->counts.subscriptions, 1);
     if (tg_list_empty(&t->cursors)) {
         t->unread_since = tg_loop_now(t->fanout->loop);
     }

@@ -87,6 +87,7 @@ GETTER(get_signouts, w->counts.signouts)
 GETTER(get_signout_retries, w->counts.signout_retries)
 GETTER(get_denied, w->counts.denied)
 GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
+GETTER(get_subscriptions, tg_fanout_counts(w->fanout)->subscriptions)
 GETTER(get_wtopics, tg_fanout_counts(w->fanout)->topics)
 GETTER(get_polls, w->counts.polls)
 GETTER(get_polls_at_once, w->counts.polls_at_once)
@@ -144,6 +145,7 @@ static const struct row rows[] = {
     {"stream_caps_total", "counter", "Streams refused over a cap of a user, an address or all.",
      get_stream_caps},
     {"streams", "gauge", "Open streams.", get_streams},
+    {"subscriptions", "gauge", "Topics of open streams, added up.", get_subscriptions},
     {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},
     {"polls_total", "counter", "Answers to polls, but for errors.", get_polls},
     {"polls_at_once_total", "counter", "Of these, answered from memory in the turn of the request.",
@@ -240,6 +242,26 @@ static void put_number(struct tg_buf *out, const char *name, uint64_t v, bool is
     (void)tg_buf_printf(out, "%s\"%s\":%llu", is_first ? "" : ",", name, (unsigned long long)v);
 }
 
+/* How many of these for each of those; 0 without those. */
+static void put_ratio(struct tg_buf *out, const char *name, uint64_t n, uint64_t of)
+{
+    (void)tg_buf_printf(out, ",\"%s\":%.2f", name, of == 0 ? 0.0 : (double)n / (double)of);
+}
+
+/* What the gateway saves: many clients for each upstream subscription, many deliveries for each
+ * change received. */
+static void put_saving(struct tg_buf *out, const struct tg_report *r)
+{
+    const uint64_t channels = tg_count_get(&tg_hub_link_counts(r->hub)->channels);
+    const uint64_t changes = tg_count_get(&tg_hub_counts(r->hub)->changes);
+
+    put_number(out, "client_subscriptions", sum(r, get_subscriptions), true);
+    put_ratio(out, "client_subscriptions_per_channel", sum(r, get_subscriptions), channels);
+    put_number(out, "changes_received", changes, false);
+    put_number(out, "deliveries", sum(r, get_sent), false);
+    put_ratio(out, "deliveries_per_change", sum(r, get_sent), changes);
+}
+
 void tg_report_status(struct tg_buf *out, void *report)
 {
     const struct tg_report *r = report;
@@ -256,10 +278,15 @@ void tg_report_status(struct tg_buf *out, void *report)
     put_number(out, "online", tg_count_get(&l->online), true);
     put_number(out, "sockets", tg_count_get(&l->sockets), false);
     put_number(out, "channels", tg_count_get(&l->channels), false);
+    put_number(out, "joins", tg_count_get(&l->joins), false);
+    put_number(out, "join_errors", tg_count_get(&l->join_errors), false);
+    put_number(out, "reconnects", tg_count_get(&l->reconnects), false);
     put_number(out, "feeds", tg_count_get(&h->feeds), false);
     put_number(out, "feeds_live", tg_count_get(&h->feeds_live), false);
     put_number(out, "changes", tg_count_get(&h->changes), false);
     put_number(out, "gaps", tg_count_get(&h->gaps), false);
+    (void)tg_buf_str(out, TG_STR("},\"saving\":{"));
+    put_saving(out, r);
     (void)tg_buf_str(out, TG_STR("},\"store\":{"));
     put_number(out, "up", tg_count_get(&h->store_up), true);
     (void)tg_buf_printf(out, ",\"backend\":\"%s\"}}", r->store_is_memory ? "memory" : "redis");

@@ -182,6 +182,11 @@ Test(report, status_is_json_with_sums_over_the_workers)
     tg_count_set(&seen.fanout.streams, 4);
     tg_count_set(&seen.hub.feeds_live, 2);
     tg_count_set(&seen.link.sockets, 1);
+    tg_count_set(&seen.link.channels, 2);
+    tg_count_set(&seen.link.joins, 5);
+    tg_count_set(&seen.fanout.subscriptions, 50);
+    tg_count_set(&seen.fanout.sent, 30);
+    tg_count_set(&seen.hub.changes, 8);
     tg_report_status(&g.out, &g.report);
     root = json_loadb(g.out.p, g.out.n, JSON_REJECT_DUPLICATES, NULL);
     cr_assert_not_null(root, "%s", text(&g));
@@ -190,6 +195,10 @@ Test(report, status_is_json_with_sums_over_the_workers)
     cr_assert_eq(number(root, "clients", "streams"), 8);
     cr_assert_eq(number(root, "realtime", "feeds_live"), 2);
     cr_assert_eq(number(root, "realtime", "sockets"), 1);
+    cr_assert_eq(number(root, "realtime", "joins"), 5);
+    cr_assert_eq(number(root, "saving", "client_subscriptions"), 100);
+    cr_assert_not_null(strstr(text(&g), "\"client_subscriptions_per_channel\":50.00"));
+    cr_assert_not_null(strstr(text(&g), "\"deliveries_per_change\":7.50"));
     cr_assert_eq(number(root, "store", "up"), 1);
     json_decref(root);
     finish(&g);
