@@ -324,8 +324,9 @@ Test(admission, a_device_that_polls_is_served_while_the_store_is_away)
 
 Test(admission, who_is_nobody_reads_public_topics_only)
 {
-    static const struct tg_declared items[] = {{TG_STR_INIT("news"), TG_KEY_TEXT, true},
-                                               {TG_STR_INIT("club"), TG_KEY_TEXT, false}};
+    static const struct tg_declared items[] = {
+        {.name = TG_STR_INIT("news"), .key_type = TG_KEY_TEXT, .is_public = true},
+        {.name = TG_STR_INIT("club"), .key_type = TG_KEY_TEXT, .is_public = false}};
     static const struct tg_declared_list declared = {items, 2};
     const struct tg_handler_opts o = {.declared = &declared};
     const struct tg_token user = {.has_user = true};

@@ -13,7 +13,8 @@
     "{\"events\":[{\"topic\":\"notes:1\",\"id\":\"a\",\"payload\":1},"                             \
     "{\"topic\":\"notes:2\",\"payload\":2}]}"
 
-static const struct tg_declared declared[] = {{TG_STR_INIT("notes"), TG_KEY_TEXT, true}};
+static const struct tg_declared declared[] = {
+    {.name = TG_STR_INIT("notes"), .key_type = TG_KEY_TEXT, .is_public = true}};
 static const struct tg_declared_list list = {declared, TG_ARRAY_LEN(declared)};
 
 struct given {

@@ -200,9 +200,9 @@ Test(topic, is_kept_under_its_class)
 /* ---- declared topics ---- */
 
 static const struct tg_declared declared[] = {
-    {TG_STR_INIT("notes"), TG_KEY_TEXT, true},
-    {TG_STR_INIT("trips"), TG_KEY_UUID, true},
-    {TG_STR_INIT("rooms"), TG_KEY_INT, true},
+    {.name = TG_STR_INIT("notes"), .key_type = TG_KEY_TEXT, .is_public = true},
+    {.name = TG_STR_INIT("trips"), .key_type = TG_KEY_UUID, .is_public = true},
+    {.name = TG_STR_INIT("rooms"), .key_type = TG_KEY_INT, .is_public = true},
 };
 static const struct tg_declared_list list = {declared, TG_ARRAY_LEN(declared)};
 

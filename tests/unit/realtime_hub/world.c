@@ -576,7 +576,8 @@ void stop(void)
     tg_memlog_destroy(world.log);
 }
 
-static const struct tg_declared declared[] = {{TG_STR_INIT("notes"), TG_KEY_TEXT, true}};
+static const struct tg_declared declared[] = {
+    {.name = TG_STR_INIT("notes"), .key_type = TG_KEY_TEXT, .is_public = true}};
 static const struct tg_declared_list topics = {declared, TG_ARRAY_LEN(declared)};
 
 void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id, unsigned secs)
