@@ -6,8 +6,8 @@
 #include "util/json.h"
 
 static const struct tg_declared declared[] = {
-    {TG_STR_INIT("t"), TG_KEY_TEXT, true},
-    {TG_STR_INIT("i"), TG_KEY_INT, true},
+    {.name = TG_STR_INIT("t"), .key_type = TG_KEY_TEXT, .is_public = true},
+    {.name = TG_STR_INIT("i"), .key_type = TG_KEY_INT, .is_public = true},
 };
 static const struct tg_declared_list list = {declared, TG_ARRAY_LEN(declared)};
 static const struct tg_publish_rules rules = {&list, 4, 4096};

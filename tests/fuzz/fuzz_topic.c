@@ -5,9 +5,9 @@
 #include "realtime/topic.h"
 
 static const struct tg_declared declared[] = {
-    {TG_STR_INIT("t"), TG_KEY_TEXT, true},
-    {TG_STR_INIT("u"), TG_KEY_UUID, true},
-    {TG_STR_INIT("i"), TG_KEY_INT, true},
+    {.name = TG_STR_INIT("t"), .key_type = TG_KEY_TEXT, .is_public = true},
+    {.name = TG_STR_INIT("u"), .key_type = TG_KEY_UUID, .is_public = true},
+    {.name = TG_STR_INIT("i"), .key_type = TG_KEY_INT, .is_public = true},
 };
 static const struct tg_declared_list list = {declared, TG_ARRAY_LEN(declared)};
 
