@@ -1,8 +1,9 @@
 /* index.h - which rows a table has: primary key -> (topic key, hash of the row) (DESIGN.md 3).
  *
  * It routes deletes, finds rows that moved to another key, and what a gap hid. Bounded by rows;
- * keys are kept once however many rows have them. No call takes longer for a large table: it
- * grows in parts. Pure, one thread at a time. */
+ * keys are kept once however many rows have them: about 110 bytes for a uuid's row. It grows in
+ * parts, so that no call takes longer for a large table, but clear and destroy, which free row by
+ * row. Pure, one thread at a time. */
 #ifndef TG_REALTIME_INDEX_H
 #define TG_REALTIME_INDEX_H
 
