@@ -63,6 +63,7 @@ struct page {
     tg_usec idle_since;
     size_t bytes;
     struct tg_frame **frames;
+    bool is_earliest;       /* for those that ask for all that is held */
     char key[MAX_PAGE_KEY]; /* in fanout->pages; empty: of one cursor alone */
 };
 

@@ -15,6 +15,12 @@ enum { MAX_IDLE_BYTES = 8 * 1024 * 1024 };
 
 /* ---- life ---- */
 
+/* Its first page is of all that is held, and no resume. */
+static bool wants_all(const struct cursor *c)
+{
+    return c->is_earliest && c->state == CUR_READING;
+}
+
 /* It will not be found any more. */
 static void forget(struct page *p)
 {
@@ -109,6 +115,7 @@ static struct page *new_page(struct tg_fanout *f, const struct cursor *c)
     p->topic = c->topic->id;
     p->asked = c->epoch;
     p->after = c->pos;
+    p->is_earliest = wants_all(c);
     tg_list_init(&p->node);
     tg_list_init(&p->waiters);
     return p;
@@ -148,23 +155,33 @@ static void add_frame(struct page *p, struct tg_frame *f)
  * EXPIRED it stands at the cursor that was judged: its reason would not be found again from
  * further on, so the position must not move before it is told. Of another log, and of what this
  * one has not come to yet, nothing has been seen: before everything. */
+static struct tg_pos reset_at(const struct page *p, const struct tg_page *from)
+{
+    if (p->verdict == TG_RESET_GAP) {
+        return from->resume;
+    }
+    return p->verdict == TG_RESET_EXPIRED ? p->after : (struct tg_pos){0};
+}
+
+/* What retention took was not asked for by who wants all that is held: only a gap in that is
+ * told. */
+static enum tg_verdict verdict_of(const struct page *p, const struct tg_page *from)
+{
+    if (!p->is_earliest || from->verdict != TG_RESET_EXPIRED) {
+        return from->verdict;
+    }
+    return from->has_skipped ? TG_RESET_GAP : TG_COMPLETE;
+}
+
 static void fill(struct page *p, const struct tg_page *from, tg_str topic)
 {
-    size_t n = from->n + (from->verdict != TG_COMPLETE);
-    struct tg_pos at = p->after;
-
-    p->verdict = from->verdict;
+    p->verdict = verdict_of(p, from);
     p->has_more = from->has_more;
     p->epoch = from->verdict == TG_RESET_EPOCH ? p->fanout->epoch : p->asked;
-    p->frames = tg_calloc(TG_MAX(n, (size_t)1), sizeof(struct tg_frame *));
-    if (from->verdict != TG_COMPLETE) {
-        if (from->verdict == TG_RESET_GAP) {
-            at = from->resume;
-        } else if (from->verdict != TG_RESET_EXPIRED) {
-            at = (struct tg_pos){0};
-        }
-        add_frame(p,
-                  tg_frame_reset(&p->epoch, at, topic, tg_str_of(tg_verdict_word(from->verdict))));
+    p->frames = tg_calloc(from->n + 1, sizeof(struct tg_frame *));
+    if (p->verdict != TG_COMPLETE) {
+        add_frame(p, tg_frame_reset(&p->epoch, reset_at(p, from), topic,
+                                    tg_str_of(tg_verdict_word(p->verdict))));
     }
     for (size_t i = 0; i < from->n; i++) {
         add_frame(p, tg_frame_create(TG_FRAME_EVENT, &p->epoch, from->entries[i].pos, TG_STR(""),
@@ -184,10 +201,6 @@ static void take_page(struct cursor *c)
     }
     c->state = CUR_LIVE;
     c->verdict = (uint8_t)p->verdict;
-    if (c->is_earliest && p->verdict == TG_RESET_EXPIRED) {
-        c->verdict = TG_COMPLETE;
-        c->page_at = 1; /* what retention took was not asked for: no reset */
-    }
 }
 
 void stream_lose_page(struct cursor *c)
@@ -325,7 +338,8 @@ static struct page *find_page(struct cursor *c)
     struct page *p = NULL;
 
     (void)tg_cursor_format(&c->epoch, c->pos, cursor);
-    (void)snprintf(key, sizeof(key), "%llu|%s", (unsigned long long)c->topic->id, cursor);
+    (void)snprintf(key, sizeof(key), "%llu%c%s", (unsigned long long)c->topic->id,
+                   wants_all(c) ? '*' : '|', cursor);
     p = tg_map_find(&f->pages, tg_str_of(key));
     if (p != NULL && is_spent(p)) {
         forget(p);

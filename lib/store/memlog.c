@@ -319,6 +319,22 @@ static struct tg_pos age_limit(const struct tg_memlog *m, struct tg_memtime now)
     return (struct tg_pos){.ms = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0};
 }
 
+/* Whether the topic holds something behind `after`, at `up_to` at the latest. */
+static bool holds_between(const struct lane *lane, struct tg_pos after, struct tg_pos up_to)
+{
+    if (lane == NULL) {
+        return false;
+    }
+    for (struct tg_list *n = lane->entries.next; n != &lane->entries; n = n->next) {
+        struct tg_pos pos = TG_CONTAINER_OF(n, struct mem_entry, in_lane)->blob->entry.pos;
+
+        if (tg_pos_cmp(pos, after) > 0) {
+            return tg_pos_cmp(pos, up_to) <= 0;
+        }
+    }
+    return false;
+}
+
 static void judge(struct tg_memlog *m, const struct tg_ask *ask, const struct lane *lane,
                   struct tg_memtime now, struct tg_mempage *page)
 {
@@ -341,10 +357,12 @@ static void judge(struct tg_memlog *m, const struct tg_ask *ask, const struct la
     gap = later(last_gap(m, ask->feed, ask->after, ask->up_to),
                 last_gap(m, TG_STR(""), ask->after, ask->up_to));
     if (tg_pos_cmp(ask->after, floor) < 0 || tg_pos_cmp(ask->after, age) < 0) {
-        struct tg_pos whole = later(later(floor, age), gap);
+        struct tg_pos held = later(floor, age);
+        struct tg_pos whole = later(held, gap);
 
         page->verdict = TG_RESET_EXPIRED;
         page->resume = tg_pos_cmp(whole, ask->up_to) < 0 ? whole : ask->up_to;
+        page->has_skipped = tg_pos_cmp(gap, held) > 0 && holds_between(lane, held, page->resume);
     } else if (tg_pos_cmp(gap, ask->after) > 0) {
         page->verdict = TG_RESET_GAP;
         page->resume = gap;

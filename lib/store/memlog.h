@@ -42,6 +42,7 @@ struct tg_mempage {
     enum tg_verdict verdict;
     struct tg_pos resume;
     bool has_more;
+    bool has_skipped;
     size_t n;
 };
 void tg_memlog_page(struct tg_memlog *m, const struct tg_ask *ask, struct tg_memtime now,

@@ -122,7 +122,8 @@ static void read_answer(struct memory_store *s, struct reply *r, const struct tg
                                  .resume = r->page.resume,
                                  .entries = entries,
                                  .n = r->n,
-                                 .has_more = r->page.has_more};
+                                 .has_more = r->page.has_more,
+                                 .has_skipped = r->page.has_skipped};
 
     r->answer.holder = tg_str_of(r->holder);
     r->answer.page = r->is_page ? &page : NULL;

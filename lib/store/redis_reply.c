@@ -35,11 +35,10 @@ static bool read_verdict(tg_str word, enum tg_verdict *ret_verdict)
     static const struct {
         tg_str word;
         enum tg_verdict verdict;
-    } words[] = {{TG_STR_INIT("COMPLETE"), TG_COMPLETE},
-                 {TG_STR_INIT("EXPIRED"), TG_RESET_EXPIRED},
-                 {TG_STR_INIT("EPOCH"), TG_RESET_EPOCH},
-                 {TG_STR_INIT("GAP"), TG_RESET_GAP},
-                 {TG_STR_INIT("AHEAD"), TG_RESET_AHEAD}};
+    } words[] = {
+        {TG_STR_INIT("COMPLETE"), TG_COMPLETE},     {TG_STR_INIT("EXPIRED"), TG_RESET_EXPIRED},
+        {TG_STR_INIT("SKIPPED"), TG_RESET_EXPIRED}, {TG_STR_INIT("EPOCH"), TG_RESET_EPOCH},
+        {TG_STR_INIT("GAP"), TG_RESET_GAP},         {TG_STR_INIT("AHEAD"), TG_RESET_AHEAD}};
 
     for (size_t i = 0; i < TG_ARRAY_LEN(words); i++) {
         if (tg_str_eq(word, words[i].word)) {
@@ -61,6 +60,7 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
         return false;
     }
     page.has_more = r->element[2]->integer == 1;
+    page.has_skipped = tg_str_eq(tg_redis_text_at(r, 0), TG_STR("SKIPPED"));
     for (size_t i = 3; i < r->elements; i += 2) {
         struct tg_entry *e = &entries[page.n++];
 

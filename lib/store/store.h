@@ -280,6 +280,8 @@ struct tg_page_request {
  * whole again: GAP: the last gap up to `up_to`; EXPIRED: the floor, the age limit or the last gap,
  * whichever is latest, at most up_to (so a page after {0,0} reads all there is); EPOCH and AHEAD:
  * up_to. A cursor at the log's very end is complete at any age.
+ * `has_skipped`: EXPIRED, and `resume` is a gap before which the log still holds entries: who asks
+ * for all that it holds, from {0,0} on, has lost something too.
  * `has_more`: entries up to up_to are left; go on behind the last one. A page may have fewer than
  * max_entries (at most TG_PAGE_MAX) and still has_more. Entries [borrowed] for the call,
  * ascending. */
@@ -289,6 +291,7 @@ struct tg_page {
     const struct tg_entry *entries;
     size_t n;
     bool has_more;
+    bool has_skipped;
 };
 typedef void tg_page_fn(enum tg_rc rc, const struct tg_page *page, void *arg);
 enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, tg_page_fn *done,

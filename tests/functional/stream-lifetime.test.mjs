@@ -2,7 +2,9 @@
 // the log still holds from the earliest on.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { deviceWorld } from './lib/devices.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
+import { poll } from './lib/poll.mjs';
 import { openStream } from './lib/sse.mjs';
 import { assertAscending, named, placeGateway, TASKS, titles, Writer } from './lib/streams.mjs';
 import { openSocket } from './lib/ws.mjs';
@@ -147,4 +149,27 @@ describe('cursor=earliest', () => {
     assert.equal(s.ofType('reset').length, 0);
     assert.equal(s.events.items.find((e) => e.type === 'hello').data.topics[0].recovered, undefined);
   });
+
+  for (const kind of ['memory', 'redis']) {
+    test(`tells of a gap in what the log holds, on ${kind}`, async (t) => {
+      const { gateway, open, write } = await deviceWorld(t, stack, kind);
+      t.after(() => stack.control.part('realtime', 'reset'));
+      const witness = await open();
+      const [before] = await write(witness);
+      await stack.control.part('realtime', 'drop');
+      const { id } = await witness.take('reset');
+      await witness.take('status', (e) => e.data.state === 'ready');
+      const after = await write(witness, 2);
+      const s = await open({ params: { cursor: 'earliest' } });
+      await s.take('message', (e) => e.data.record.title === after[1]);
+      assert.deepEqual(titles(s.rows), after);
+      assert.ok(!titles(s.rows).includes(before));
+      assert.deepEqual(s.ofType('reset').map((e) => [e.id, e.data.reason]), [[id, 'gap']]);
+      assert.deepEqual([s.hello.data.topics[0].recovered, s.hello.data.topics[0].reason], [undefined, 'gap']);
+      const polled = await poll(gateway.url, {
+        topics: TASKS, token: stack.user1.token, params: { cursor: 'earliest' },
+      });
+      assert.deepEqual(polled.events.map((e) => e.event ?? e.type), ['reset', 'INSERT', 'INSERT']);
+    });
+  }
 });

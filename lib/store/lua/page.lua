@@ -3,7 +3,8 @@
 -- KEYS: meta, log, topic, f, gaps of all feeds [, gaps of the feed]
 -- ARGV: epoch, after, up_to, most entries, retain ms, the topic's field in f, the fields of the
 --       gaps in the order of their keys
--- Returns {verdict, resume, has more, id, payload, id, payload, ...}.
+-- Returns {verdict, resume, has more, id, payload, id, payload, ...}. The verdict SKIPPED is
+-- EXPIRED, with entries that are still held before the gap at `resume`.
 
 local MAX_BYTES = 1048576
 local CHUNK = 32
@@ -46,6 +47,10 @@ local function judge()
         local whole = later(floor, gap)
         if is_before(up_to, whole) then
             whole = up_to
+        end
+        if is_before(floor, gap)
+            and redis.call('XRANGE', KEYS[3], '(' .. floor, whole, 'COUNT', 1)[1] then
+            return 'SKIPPED', whole
         end
         return 'EXPIRED', whole
     end

@@ -80,7 +80,7 @@ Test(stream_topics, from_the_earliest_are_all_that_is_left_without_a_reset)
 }
 
 /* One that did resume at the very beginning asked for what was trimmed. */
-Test(stream_topics, from_the_earliest_share_a_page_with_a_resume_that_is_reset)
+Test(stream_topics, from_the_earliest_are_not_reset_beside_a_resume_that_is)
 {
     struct world *w = world_create();
     char cursor[TG_CURSOR_MAX + 1];
@@ -107,8 +107,8 @@ Test(stream_topics, from_the_earliest_share_a_page_with_a_resume_that_is_reset)
     client_destroy(c[1]);
 }
 
-/* What stands before it is not whole, and nobody has seen it. */
-Test(stream_topics, from_the_earliest_begin_behind_the_last_gap)
+/* What the log holds before the gap is not whole. */
+Test(stream_topics, from_the_earliest_are_told_of_the_last_gap_in_what_is_held)
 {
     struct world *w = world_create();
     struct client *c = NULL;
@@ -117,14 +117,36 @@ Test(stream_topics, from_the_earliest_begin_behind_the_last_gap)
     (void)append(w, 'a', "1");
     (void)gap(w);
     (void)append(w, 'a', "2");
+    (void)gap(w);
+    (void)append(w, 'a', "3");
     c = client_create(w);
     cr_assert_eq(client_open(c, "a", "earliest"), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
-    wait_words(c, "2");
+    wait_words(c, "reset:a:gap 3");
     cr_assert(!c->is_resume);
+    cr_assert_eq(c->verdicts[0], TG_RESET_GAP);
     hand_gap(w, 'a', gap(w));
     deliver(w);
-    wait_words(c, "2 reset:a:gap");
+    wait_words(c, "reset:a:gap 3 reset:a:gap");
+    world_end(w);
+    client_destroy(c);
+}
+
+/* Nothing is held before it: what it tells of was not asked for. */
+Test(stream_topics, from_the_earliest_are_not_told_of_a_gap_before_all_that_is_held)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+
+    world_start(w);
+    (void)append(w, 'b', "of another topic");
+    (void)gap(w);
+    (void)append(w, 'a', "1");
+    c = client_create(w);
+    cr_assert_eq(client_open(c, "a", "earliest"), TG_OK);
+    tell(w, 'a', TG_TOPIC_READY);
+    wait_words(c, "1");
+    cr_assert_eq(c->verdicts[0], TG_COMPLETE);
     world_end(w);
     client_destroy(c);
 }

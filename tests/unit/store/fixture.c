@@ -161,6 +161,7 @@ static void on_page(enum tg_rc rc, const struct tg_page *p, void *arg)
         f->verdict = p->verdict;
         f->resume = p->resume;
         f->has_more = p->has_more;
+        f->has_skipped = p->has_skipped;
         keep(f, p->entries, p->n);
     }
     finish(f, rc);

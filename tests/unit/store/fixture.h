@@ -38,6 +38,7 @@ struct fixture {
     enum tg_verdict verdict;
     struct tg_pos resume;
     bool has_more;
+    bool has_skipped;
     /* a page's or a tail's entries */
     size_t n;
     struct seen_entry seen[MAX_SEEN];

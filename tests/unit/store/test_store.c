@@ -153,6 +153,7 @@ BOTH(a_cursor_before_everything_reads_all_and_says_so)
     (void)fill(&f, "a", 3);
     cr_assert_eq(page(&f, "a", "", begin, all, 10), TG_OK);
     cr_assert_eq(f.verdict, TG_RESET_EXPIRED);
+    cr_assert(!f.has_skipped);
     cr_assert_eq(f.n, 3);
     cr_assert(tg_pos_cmp(f.resume, f.seen[0].pos) < 0);
 }
@@ -260,6 +261,44 @@ BOTH(a_gap_of_all_feeds_resets_every_topic)
     is_page(&f, TG_RESET_GAP, hole, 0);
     cr_assert_eq(page(&f, "b", "feed", first, all, 10), TG_OK);
     is_page(&f, TG_RESET_GAP, hole, 0);
+}
+
+BOTH(a_gap_in_what_is_held_is_told_to_a_cursor_before_everything)
+{
+    struct tg_pos hole = {0};
+
+    cr_assert_eq(gap(&f, "", 0, "first"), TG_OK);
+    (void)fill(&f, "a", 2);
+    cr_assert_eq(page(&f, "a", "", begin, all, 10), TG_OK);
+    cr_assert_eq(f.verdict, TG_RESET_EXPIRED);
+    cr_assert(!f.has_skipped, "nothing is held before the gap");
+    cr_assert_eq(gap(&f, "", 0, "restart"), TG_OK);
+    hole = f.pos;
+    (void)fill(&f, "a", 3);
+    cr_assert_eq(page(&f, "a", "", begin, all, 10), TG_OK);
+    is_page(&f, TG_RESET_EXPIRED, hole, 3);
+    cr_assert(f.has_skipped);
+    /* Only behind the gap does the other topic begin. */
+    (void)fill(&f, "b", 1);
+    cr_assert_eq(page(&f, "b", "", begin, all, 10), TG_OK);
+    is_page(&f, TG_RESET_EXPIRED, hole, 1);
+    cr_assert(!f.has_skipped);
+}
+
+BOTH(a_gap_before_all_that_retention_left_is_not_told_to_a_cursor_before_everything)
+{
+    f.opts.retain_events = 10;
+    fixture_reopen(&f);
+    (void)fill(&f, "a", 20);
+    cr_assert_eq(gap(&f, "", 0, "restart"), TG_OK);
+    (void)fill(&f, "a", 5);
+    cr_assert_eq(page(&f, "a", "", begin, all, 100), TG_OK);
+    cr_assert_eq(f.n, 5);
+    cr_assert(f.has_skipped, "some before it are held");
+    (void)fill(&f, "a", 20);
+    cr_assert_eq(page(&f, "a", "", begin, all, 100), TG_OK);
+    cr_assert_eq(f.verdict, TG_RESET_EXPIRED);
+    cr_assert(!f.has_skipped, "retention took them");
 }
 
 BOTH(gaps_that_were_forgotten_still_reset)
