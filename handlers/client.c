@@ -125,18 +125,47 @@ void tg_client_tables_fini(struct tg_client_tables *t)
 
 /* ---- walks ---- */
 
-/* The first of a bucket's chain from `h` on with this key. */
-static struct tg_client_hook *with_key(struct tg_client_hook *h, key_fn *key, uint32_t wanted)
+typedef struct tg_client *client_fn(struct tg_client_hook *h);
+
+/* Over the open streams of one device or session. It stands one ahead: the one it has handed out
+ * may leave. */
+struct walk {
+    key_fn *key;
+    client_fn *client;
+    uint32_t wanted;
+    uint32_t user_key;
+    struct tg_client_hook *next;
+};
+
+static void pass_others(struct walk *k)
 {
-    while (h != NULL && key(h) != wanted) {
-        h = h->next;
+    while (k->next != NULL && k->key(k->next) != k->wanted) {
+        k->next = k->next->next;
     }
-    return h;
 }
 
-static struct tg_client_hook *first(const struct tg_client_table *t, key_fn *key, uint32_t wanted)
+static void begin_walk(struct walk *k, const struct tg_client_table *t, tg_str user, tg_str text)
 {
-    return t->cap == 0 ? NULL : with_key(t->buckets[wanted & (t->cap - 1)], key, wanted);
+    k->wanted = key_of(user, text);
+    k->user_key = user_key_of(user);
+    k->next = t->cap == 0 ? NULL : t->buckets[k->wanted & (t->cap - 1)];
+    pass_others(k);
+}
+
+static struct walk over_device(const struct tg_worker *w, tg_str user, tg_str device)
+{
+    struct walk k = {.key = device_key, .client = of_device};
+
+    begin_walk(&k, &w->clients.devices, user, device);
+    return k;
+}
+
+static struct walk over_session(const struct tg_worker *w, tg_str user, tg_str session)
+{
+    struct walk k = {.key = session_key, .client = of_session};
+
+    begin_walk(&k, &w->clients.sessions, user, session);
+    return k;
 }
 
 static bool is_open(const struct tg_client *c, uint32_t user_key)
@@ -144,15 +173,28 @@ static bool is_open(const struct tg_client *c, uint32_t user_key)
     return c->user_key == user_key && c->stream != NULL;
 }
 
+/* NULL: that was all. */
+static struct tg_client *next_of(struct walk *k)
+{
+    while (k->next != NULL) {
+        struct tg_client *c = k->client(k->next);
+
+        k->next = k->next->next;
+        pass_others(k);
+        if (is_open(c, k->user_key)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
 size_t tg_clients_of_device(const struct tg_worker *w, tg_str user, tg_str device)
 {
-    const uint32_t key = key_of(user, device);
-    const uint32_t user_key = user_key_of(user);
+    struct walk k = over_device(w, user, device);
     size_t n = 0;
 
-    for (struct tg_client_hook *h = first(&w->clients.devices, device_key, key); h != NULL;
-         h = with_key(h->next, device_key, key)) {
-        n += is_open(of_device(h), user_key) ? 1 : 0;
+    while (next_of(&k) != NULL) {
+        n++;
     }
     return n;
 }
@@ -222,59 +264,37 @@ enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, struct tg_t
 
 size_t tg_clients_token(struct tg_worker *w, tg_str user, tg_str device, struct tg_token *token)
 {
-    const uint32_t key = key_of(user, device);
-    const uint32_t user_key = user_key_of(user);
+    struct walk k = over_device(w, user, device);
+    struct tg_client *c = NULL;
     size_t n = 0;
 
-    for (struct tg_client_hook *h = first(&w->clients.devices, device_key, key), *next = NULL;
-         h != NULL; h = next) {
-        struct tg_client *c = of_device(h);
+    while ((c = next_of(&k)) != NULL) {
+        (void)tg_client_token(w, c, token); /* one that does not fit has ended by that */
+        n++;
+    }
+    return n;
+}
 
-        next = with_key(h->next, device_key, key);
-        if (is_open(c, user_key)) {
-            (void)tg_client_token(w, c, token); /* one that does not fit has ended by that */
-            n++;
-        }
+static size_t end_all(struct walk k, const char *why)
+{
+    struct tg_client *c = NULL;
+    size_t n = 0;
+
+    while ((c = next_of(&k)) != NULL) {
+        tg_stream_end(c->stream, why, 0);
+        n++;
     }
     return n;
 }
 
 size_t tg_clients_end_device(struct tg_worker *w, tg_str user, tg_str device, const char *why)
 {
-    const uint32_t key = key_of(user, device);
-    const uint32_t user_key = user_key_of(user);
-    size_t n = 0;
-
-    for (struct tg_client_hook *h = first(&w->clients.devices, device_key, key), *next = NULL;
-         h != NULL; h = next) {
-        struct tg_client *c = of_device(h);
-
-        next = with_key(h->next, device_key, key);
-        if (is_open(c, user_key)) {
-            tg_stream_end(c->stream, why, 0);
-            n++;
-        }
-    }
-    return n;
+    return end_all(over_device(w, user, device), why);
 }
 
 size_t tg_clients_end_session(struct tg_worker *w, tg_str user, tg_str session, const char *why)
 {
-    const uint32_t key = key_of(user, session);
-    const uint32_t user_key = user_key_of(user);
-    size_t n = 0;
-
-    for (struct tg_client_hook *h = first(&w->clients.sessions, session_key, key), *next = NULL;
-         h != NULL; h = next) {
-        struct tg_client *c = of_session(h);
-
-        next = with_key(h->next, session_key, key);
-        if (is_open(c, user_key)) {
-            tg_stream_end(c->stream, why, 0);
-            n++;
-        }
-    }
-    return n;
+    return end_all(over_session(w, user, session), why);
 }
 
 /* All sessions are looked at: nobody signs out everywhere often. */
