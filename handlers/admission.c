@@ -54,7 +54,7 @@ enum tg_rc tg_admission_topic(const struct tg_handler_opts *o, const struct tg_t
     if (rc != TG_OK) {
         return rc;
     }
-    if (token == NULL && (name.kind != TG_TOPIC_PUBLISHED || !name.declared->is_public)) {
+    if (token == NULL && (name.declared == NULL || !name.declared->is_public)) {
         *ret_why = "this topic needs a user";
         rc = TG_ENOTOKEN;
     } else if (name.kind == TG_TOPIC_STRICT && !is_served(o, &name)) {

@@ -25,8 +25,8 @@ enum tg_deletes {
 /* Whose rows say who may read: a change of one has the user's access asked again. */
 struct tg_revoke {
     const struct tg_table *table; /* NULL: none */
-    tg_str key;                   /* its column that holds the topic's key */
-    tg_str user;                  /* and the user's id */
+    tg_str key;                   /* its column that holds the topic's key; empty: all of them */
+    tg_str user;                  /* and the user's id; empty: all users; never both */
 };
 
 /* Without a table its events come from POST /sync/v1/publish alone, and what is said of rows is
@@ -35,10 +35,11 @@ struct tg_declared {
     tg_str name;
     enum tg_key_type key_type;
     bool is_public; /* whoever has the project's key may read it */
-    /* Who else may; NULL only where it is public. */
+    /* Who may; NULL only where it is public. Public and not NULL: without {sub}, and asked with the
+     * project's key for whoever is not signed in. */
     const struct tg_template *authorize;
     struct tg_revoke revoke_on;
-    tg_usec recheck; /* how old an answer may become */
+    tg_usec recheck; /* how old an answer may become; 0: nothing is asked */
     /* The rows. */
     const struct tg_table *table; /* NULL: published */
     tg_str key;                   /* the column that routes a row */

@@ -309,8 +309,7 @@ static bool start_read(struct page *p)
         return true;
     }
     req.topic = tg_str_of(t->key);
-    /* A strict topic is its own feed, a published one has none. */
-    req.feed = t->name.kind == TG_TOPIC_STRICT ? tg_str_of(t->key) : TG_STR("");
+    req.feed = tg_topic_feed(&t->name, req.topic);
     p->up_to = f->horizon;
     if (tg_store_page(f->store, &req, on_page, p) != TG_OK) {
         return false;

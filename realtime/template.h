@@ -3,8 +3,12 @@
  *
  *   trip_members?select=user_id&trip_id=eq.{key}&user_id=eq.{sub}
  *
- * What is put into a place cannot end it: it is percent-encoded byte by byte, and inside
- * parentheses and quotes of PostgREST's it is a quoted string. Pure. */
+ *   rpc/may_read_trip?trip={key}
+ *
+ * {key} and {sub} each stand for a whole value and nothing else: behind eq. neq. gt. gte. lt. lte.,
+ * as an element of in.(..), also within and=(..) and or=(..), or as an argument of a function. What
+ * is put there cannot end it, nor become an operator or a pattern: it is percent-encoded byte by
+ * byte, and inside parentheses it is a quoted string. Pure; immutable once parsed. */
 #ifndef TG_REALTIME_TEMPLATE_H
 #define TG_REALTIME_TEMPLATE_H
 
@@ -23,8 +27,9 @@ void tg_template_destroy(struct tg_template *t); /* NULL is fine */
 /* Whether it asks about the user: then it cannot be asked without one. */
 bool tg_template_has_sub(const struct tg_template *t);
 
-/* Appends the request's target, "/rest/v1/...". TG_EFORBIDDEN: it wants a user and `sub` is empty
- * (nothing is appended); TG_ELIMIT. */
+/* Appends the request's target, "/rest/v1/...". TG_EFORBIDDEN: it wants a user and `sub` is empty,
+ * or a function would not get the value as its argument; the answer is no, unasked. Then and on
+ * TG_ELIMIT nothing is appended. */
 enum tg_rc tg_template_expand(const struct tg_template *t, tg_str key, tg_str sub,
                               struct tg_buf *out) TG_MUST_USE;
 

@@ -3,23 +3,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_IDENTIFIER = 63 }; /* PostgreSQL's NAMEDATALEN - 1 */
-
-static bool is_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '$' || (unsigned char)c >= 0x80;
-}
-
-static bool is_identifier(tg_str s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (!is_word(s.p[i])) {
-            return false;
-        }
-    }
-    return s.n > 0 && s.n <= MAX_IDENTIFIER && !(s.p[0] >= '0' && s.p[0] <= '9') && s.p[0] != '$';
-}
+#include "realtime/query.h"
 
 static bool is_operator(tg_str op)
 {
@@ -93,7 +77,7 @@ static const char *check_condition(tg_str condition)
     tg_str column = tg_str_cut(&rest, '=');
     tg_str op = TG_STR_NONE;
 
-    if (!is_identifier(column)) {
+    if (!tg_query_is_identifier(column)) {
         return "a condition begins with a column's name: column=op.value";
     }
     if (rest.p == NULL) {
@@ -174,7 +158,8 @@ static const char *parse_table(tg_str rest, struct tg_buf *out, struct tg_topic_
     tg_str schema = tg_str_cut(&relation, '.');
     const char *why = NULL;
 
-    if (!is_identifier(schema) || relation.p == NULL || !is_identifier(relation)) {
+    if (!tg_query_is_identifier(schema) || relation.p == NULL ||
+        !tg_query_is_identifier(relation)) {
         return "schema and table are plain names, without wildcards: table:public.tasks";
     }
     (void)tg_buf_str(out, TG_STR("table:"));
@@ -219,7 +204,7 @@ static const char *parse(const struct tg_declared_list *declared, tg_str text, s
     if (t->declared == NULL) {
         return "no topic of this name is declared; tables are table:<schema>.<table>";
     }
-    t->kind = TG_TOPIC_PUBLISHED;
+    t->kind = t->declared->table == NULL ? TG_TOPIC_PUBLISHED : TG_TOPIC_DECLARED;
     t->key.n = rest.n;
     (void)tg_buf_str(out, text);
     return tg_declared_check_key(t->declared->key_type, rest);
@@ -289,4 +274,17 @@ void tg_topic_key(struct tg_buf *out, tg_str class_id, const struct tg_topic_nam
         (void)tg_buf_char(out, '|');
     }
     (void)tg_buf_str(out, t->name);
+}
+
+tg_str tg_topic_feed(const struct tg_topic_name *t, tg_str key)
+{
+    switch (t->kind) {
+    case TG_TOPIC_STRICT:
+        return key;
+    case TG_TOPIC_DECLARED:
+        return t->declared->name;
+    case TG_TOPIC_PUBLISHED:
+        break;
+    }
+    return TG_STR("");
 }

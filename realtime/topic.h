@@ -16,6 +16,7 @@ enum { TG_TOPIC_MAX_BYTES = 512, TG_TOPIC_MAX_CONDITIONS = 16, TG_TOPIC_MAX_IN =
 
 enum tg_topic_kind {
     TG_TOPIC_STRICT,    /* schema, table, filter; the policies of Supabase decide */
+    TG_TOPIC_DECLARED,  /* declared with a table, key; its feed is that of the declared name */
     TG_TOPIC_PUBLISHED, /* declared, key; no feed: events come from who may publish */
 };
 
@@ -42,7 +43,12 @@ void tg_topic_fini(struct tg_topic_name *t);
 tg_str tg_topic_next_condition(tg_str *filter);
 
 /* The key under which a topic is kept everywhere. Appends. A strict one belongs to a class:
- * "<class>|<name>"; a published one is the same for all: "<name>". */
+ * "<class>|<name>"; a declared or published one is the same for all: "<name>". */
 void tg_topic_key(struct tg_buf *out, tg_str class_id, const struct tg_topic_name *t);
+
+/* The key of the feed that a topic's events come from, whose gaps are the topic's: of a strict one
+ * `key`, its own (tg_topic_key()), of a declared one the declared name. Empty: it has no feed.
+ * [borrowed] from the arguments. */
+tg_str tg_topic_feed(const struct tg_topic_name *t, tg_str key);
 
 #endif

@@ -3,8 +3,10 @@
  *
  *   deleted_at=is.null&kind=in.(chat,note)          all of them must hold
  *
- * column=[not.]op.value with `is` (null, true, false), `eq`, `neq`, `in`. Values are compared as
- * text, so they are written as PostgreSQL writes them. NULL meets none but `is`. Pure. */
+ * column=[not.]op.value with `is` (null, not_null, true, false, unknown), `eq`, `neq`, `in`, as
+ * text without percent-encoding. Others are refused: both sides must see the same rows. Numbers are
+ * compared by value, digit by digit, other values as text, so they are written as PostgreSQL writes
+ * them. NULL meets none but `is`. Pure; immutable once parsed. */
 #ifndef TG_REALTIME_WHERE_H
 #define TG_REALTIME_WHERE_H
 
@@ -19,8 +21,8 @@ enum tg_rc tg_where_parse(tg_str text, struct tg_where **ret_where,
                           const char **ret_why) TG_MUST_USE;
 void tg_where_destroy(struct tg_where *w); /* NULL is fine */
 
-/* Whether a row, a JSON object, meets it. *ret_known false: a column is missing in the record, and
- * the answer says nothing. NULL is met by every row. */
+/* Whether a row, a JSON object, meets it. *ret_known false: a column that decides is missing in the
+ * record, and the answer says nothing. NULL is met by every row. */
 bool tg_where_matches(const struct tg_where *w, tg_str record, bool *ret_known);
 
 /* For a query of PostgREST, escaped. Empty for NULL. */
