@@ -119,6 +119,9 @@ enum tg_topic_state feed_topic_state(const struct feed *f);
 /* hub.c */
 void hub_forget_topic(struct topic *t);
 
+/* hub_link.c: its calls come on the link's thread, with the hub. */
+extern const struct tg_link_handler hub_link_handler;
+
 /* hub_deliver.c */
 /* The state of a topic, to one worker. `is_new`: delivery begins here. */
 void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,

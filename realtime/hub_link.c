@@ -1,0 +1,120 @@
+/* hub_link.c - what the link's thread says, mailed to the hub's: a word about a channel finds its
+ * feed, or nobody when the feed has let go of that join meanwhile. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "realtime/hub_int.h"
+#include "util/log.h"
+
+struct link_mail {
+    struct tg_mail mail;
+    struct tg_hub *hub;
+    void (*handle)(struct feed *f, const struct link_mail *m);
+    uint64_t id;
+    const char *why;
+    bool needs_token;
+    size_t n;
+    char text[];
+};
+
+static void drop_mail(struct tg_mail *mail)
+{
+    free(TG_CONTAINER_OF(mail, struct link_mail, mail));
+}
+
+static void run_mail(struct tg_mail *mail, void *owner)
+{
+    struct link_mail *m = TG_CONTAINER_OF(mail, struct link_mail, mail);
+    char name[24];
+    struct feed *f = NULL;
+
+    (void)owner;
+    (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)m->id);
+    f = tg_map_find(&m->hub->channels, tg_str_of(name));
+    if (f != NULL) {
+        m->handle(f, m);
+    }
+    free(m);
+}
+
+/* On the link's thread. A mail that does not fit is counted; the hub's sweep turns that into a
+ * gap of every feed. */
+static void post(struct tg_hub *h, uint64_t id,
+                 void (*handle)(struct feed *f, const struct link_mail *m), const char *why,
+                 bool needs_token, tg_str text)
+{
+    struct link_mail *m = tg_malloc(sizeof(*m) + text.n);
+
+    *m = (struct link_mail){.mail = {.drop = drop_mail, .run = run_mail},
+                            .hub = h,
+                            .handle = handle,
+                            .id = id,
+                            .why = why,
+                            .needs_token = needs_token,
+                            .n = text.n};
+    if (text.n != 0) {
+        memcpy(m->text, text.p, text.n);
+    }
+    if (tg_loop_post_quiet(h->loop, &m->mail) != TG_OK) {
+        free(m);
+        tg_count_add(&h->lost, 1);
+    }
+}
+
+static void handle_up(struct feed *f, const struct link_mail *m)
+{
+    (void)m;
+    feed_on_up(f);
+}
+
+static void handle_down(struct feed *f, const struct link_mail *m)
+{
+    feed_on_down(f, m->why, m->needs_token);
+}
+
+static void handle_refused(struct feed *f, const struct link_mail *m)
+{
+    feed_on_refused(f, tg_str_make(m->text, m->n));
+}
+
+static void handle_change(struct feed *f, const struct link_mail *m)
+{
+    feed_on_change(f, tg_str_make(m->text, m->n));
+}
+
+static void on_up(uint64_t id, void *arg)
+{
+    post(arg, id, handle_up, "", false, TG_STR(""));
+}
+
+static void on_down(uint64_t id, const char *why, bool needs_token, void *arg)
+{
+    post(arg, id, handle_down, why, needs_token, TG_STR(""));
+}
+
+static void on_refused(uint64_t id, tg_str message, void *arg)
+{
+    post(arg, id, handle_refused, "", false, message);
+}
+
+static void on_change(uint64_t id, tg_str payload, void *arg)
+{
+    post(arg, id, handle_change, "", false, payload);
+}
+
+static void on_online(bool online, void *arg)
+{
+    (void)arg;
+    tg_log(TG_LOG_INFO, "upstream", TG_KZ("state", online ? "online" : "offline"));
+}
+
+/* What one read of upstream's socket brought is one batch for the hub, and so for the workers:
+ * a stream's ten events then are one write. */
+static void on_turn(void *arg)
+{
+    tg_loop_wake(((struct tg_hub *)arg)->loop);
+}
+
+const struct tg_link_handler hub_link_handler = {
+    on_up, on_down, on_refused, on_change, on_online, on_turn,
+};
