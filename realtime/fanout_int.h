@@ -205,15 +205,31 @@ uint64_t fanout_random(struct tg_fanout *f);
 void listeners_stop(struct tg_fanout *f);
 
 /* stream.c */
+void stream_init_cursor(struct tg_stream *s, struct cursor *c, const struct tg_stream_want *w,
+                        tg_str class_id);
+enum tg_rc stream_subscribe(const struct cursor *c, const struct tg_stream_user *u);
+bool stream_is_ready(const struct wtopic *t);
+/* The log position that the topics have reached. */
+struct tg_pos stream_present(const struct tg_stream *s);
+/* `now` is where one without a cursor begins. */
+void stream_begin_cursor(struct cursor *c, struct tg_pos now);
+/* `text` holds the cursor. */
+struct tg_stream_topic stream_describe(const struct cursor *c, char text[TG_CURSOR_MAX + 1]);
 /* The topic of `c` has news: frames, another state. */
 void stream_visit(struct cursor *c);
 /* The page that `c` waited for is here. */
 void stream_on_page(struct cursor *c);
 void stream_poke(struct tg_stream *s);
 void stream_new_epoch(struct tg_stream *s);
+
+/* stream_topics.c */
 void stream_drop_cursor(struct cursor *c);
 /* The topic cannot work: ends its cursor, or the stream. */
 void stream_refuse(struct cursor *c, enum tg_rc rc, tg_str message);
+/* A cursor that was asked for: begins it, answers it, when that can be. */
+void stream_advance(struct cursor *c);
+/* Those of its new topics that can have their answer now. */
+void stream_advance_asked(struct tg_stream *s);
 
 /* stream_life.c */
 /* `bye` when it was live, else refused with rc and message. TG_ECLOSED: nobody listens. */

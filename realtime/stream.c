@@ -1,5 +1,5 @@
-/* stream.c - how a stream begins: waiting for its topics, the verdict of each, and topics that
- * are added while it runs.
+/* stream.c - how a stream begins: waiting for its topics, and the verdict of each; and what it is
+ * told of them later. Those that are added while it runs are stream_topics.c's.
  *
  * A cursor is judged once, before its first event: by the ring, when that reaches back to it,
  * else by the page that the store answers. */
@@ -11,7 +11,7 @@
 
 /* ---- a cursor begins ---- */
 
-static bool is_ready(const struct wtopic *t)
+bool stream_is_ready(const struct wtopic *t)
 {
     return t->is_known && t->state == TG_TOPIC_READY;
 }
@@ -26,8 +26,7 @@ static bool judge_by_ring(struct cursor *c)
     return true;
 }
 
-/* `now` is where one without a cursor begins. */
-static void begin_cursor(struct cursor *c, struct tg_pos now)
+void stream_begin_cursor(struct cursor *c, struct tg_pos now)
 {
     c->saw_ready = c->topic->state == TG_TOPIC_READY;
     if (!c->is_resume && !c->is_earliest) {
@@ -62,8 +61,7 @@ static tg_str put_cursor(const struct cursor *c, char *out)
     return tg_str_make(out, tg_cursor_format(&c->epoch, c->pos, out));
 }
 
-/* `text` holds the cursor. */
-static struct tg_stream_topic describe(const struct cursor *c, char text[TG_CURSOR_MAX + 1])
+struct tg_stream_topic stream_describe(const struct cursor *c, char text[TG_CURSOR_MAX + 1])
 {
     struct tg_stream_topic t = {.name = c->topic->name.name,
                                 .state = c->topic->state,
@@ -123,7 +121,7 @@ static bool all_known(const struct tg_stream *s)
 static bool all_ready(const struct tg_stream *s)
 {
     for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
-        if (!is_ready(c->topic)) {
+        if (!stream_is_ready(c->topic)) {
             return false;
         }
     }
@@ -140,8 +138,7 @@ static bool all_judged(const struct tg_stream *s)
     return true;
 }
 
-/* The log position that the topics have reached. */
-static struct tg_pos present(const struct tg_stream *s)
+struct tg_pos stream_present(const struct tg_stream *s)
 {
     struct tg_pos pos = s->fanout->horizon;
 
@@ -185,7 +182,7 @@ static void go_live(struct tg_stream *s)
     size_t i = 0;
 
     for (const struct cursor *c = s->cursors; c != NULL; c = c->next, i++) {
-        topics[i] = describe(c, texts[i]);
+        topics[i] = stream_describe(c, texts[i]);
         start.is_resume = start.is_resume || c->is_resume;
         misses = misses || (c->is_resume && !topics[i].is_recovered);
     }
@@ -205,11 +202,11 @@ static void go_live(struct tg_stream *s)
 
 static void begin(struct tg_stream *s)
 {
-    struct tg_pos now = present(s);
+    struct tg_pos now = stream_present(s);
 
     s->state = ST_READING;
     for (struct cursor *c = s->cursors; c != NULL; c = c->next) {
-        begin_cursor(c, now);
+        stream_begin_cursor(c, now);
     }
     if (all_judged(s)) {
         go_live(s);
@@ -232,153 +229,6 @@ static void on_waited(struct tg_timer *timer)
     }
 }
 
-/* ---- topics that come and go ---- */
-
-static struct cursor *find_cursor(const struct tg_stream *s, tg_str name)
-{
-    struct cursor *c = s->cursors;
-
-    while (c != NULL && !tg_str_eq(c->topic->name.name, name)) {
-        c = c->next;
-    }
-    return c;
-}
-
-/* Takes the question of a cursor off its stream: what is asked has its answer. */
-static tg_id end_adding(struct cursor *c)
-{
-    struct tg_stream *s = c->stream;
-    struct adding **at = &s->addings;
-    struct adding *a = NULL;
-    tg_id ref = 0;
-
-    while (*at != NULL && (*at)->cursor != c) {
-        at = &(*at)->next;
-    }
-    a = *at;
-    c->is_asked = false;
-    if (a != NULL) {
-        *at = a->next;
-        ref = a->ref;
-        tg_loop_timer_stop(s->fanout->loop, &a->timer);
-        free(a);
-    }
-    return ref;
-}
-
-void stream_drop_cursor(struct cursor *c)
-{
-    struct tg_stream *s = c->stream;
-    struct cursor **at = &s->cursors;
-
-    while (*at != c) {
-        at = &(*at)->next;
-    }
-    *at = c->next;
-    s->n_cursors--;
-    (void)end_adding(c);
-    stream_drop_page(c);
-    fanout_detach(c);
-    if (c->is_apart) {
-        free(TG_CONTAINER_OF(c, struct apart, cursor));
-    }
-}
-
-/* From here on it is merged with the others. */
-static void join(struct cursor *c)
-{
-    struct apart *a = NULL;
-
-    TG_ASSERT(c->is_apart);
-    a = TG_CONTAINER_OF(c, struct apart, cursor);
-    for (const struct cursor *o = c->stream->cursors; o != NULL; o = o->next) {
-        if (o != c && o->state == CUR_LIVE && tg_pos_cmp(o->pos, a->joined) > 0) {
-            a->joined = o->pos;
-        }
-    }
-}
-
-static void answer(struct cursor *c)
-{
-    struct tg_stream *s = c->stream;
-    char text[TG_CURSOR_MAX + 1];
-    const struct tg_stream_topic t = describe(c, text);
-
-    join(c);
-    if (s->cursors->next == NULL || tg_pos_cmp(c->pos, s->at) < 0) {
-        s->at = c->pos;
-    }
-    s->ops->on_topic(s, &t, TG_OK, TG_STR(""), end_adding(c), s->arg);
-    if (s->state == ST_LIVE) {
-        stream_flush(s);
-    }
-}
-
-void stream_refuse(struct cursor *c, enum tg_rc rc, tg_str message)
-{
-    struct tg_stream *s = c->stream;
-    const struct tg_stream_topic t = {.name = c->topic->name.name, .state = TG_TOPIC_REFUSED};
-    tg_id ref = 0;
-
-    if (s->state != ST_LIVE || s->ops->on_topic == NULL) {
-        stream_end(s, "refused", rc, message);
-        return;
-    }
-    ref = end_adding(c);
-    stream_drop_cursor(c);
-    s->ops->on_topic(s, &t, rc, message, ref, s->arg);
-    if (s->state == ST_LIVE) {
-        fanout_turn(s); /* it may have held up the others */
-    }
-}
-
-static void advance(struct cursor *c)
-{
-    if (c->state == CUR_WAITING && is_ready(c->topic)) {
-        begin_cursor(c, present(c->stream));
-    }
-    if (c->state == CUR_LIVE) {
-        answer(c);
-    }
-}
-
-static void on_adding_waited(struct tg_timer *timer)
-{
-    struct adding *a = TG_CONTAINER_OF(timer, struct adding, timer);
-    struct cursor *c = a->cursor;
-    struct tg_fanout *f = c->stream->fanout;
-
-    if (c->state == CUR_WAITING && c->topic->is_known) {
-        begin_cursor(c, present(c->stream));
-        tg_loop_timer_start(f->loop, timer, f->opts.ready_wait);
-        if (c->state == CUR_LIVE) {
-            answer(c);
-        }
-    } else {
-        stream_refuse(c, TG_ESTORE, TG_STR("the log cannot be reached"));
-    }
-}
-
-/* Those of its new topics that can have their answer now. */
-static void advance_asked(struct tg_stream *s)
-{
-    struct adding *a = s->addings;
-
-    while (a != NULL && s->state == ST_LIVE) {
-        struct cursor *c = a->cursor;
-
-        if (c->state == CUR_LIVE || (c->state == CUR_WAITING && is_ready(c->topic))) {
-            advance(c);
-            a = s->addings; /* some have been answered; the transport may have changed the rest */
-            if (a != NULL && a->cursor == c) {
-                a = a->next; /* it reads */
-            }
-        } else {
-            a = a->next;
-        }
-    }
-}
-
 void stream_poke(struct tg_stream *s)
 {
     switch (s->state) {
@@ -393,7 +243,7 @@ void stream_poke(struct tg_stream *s)
         }
         break;
     case ST_LIVE:
-        advance_asked(s);
+        stream_advance_asked(s);
         stream_flush(s);
         break;
     case ST_DEAD:
@@ -435,7 +285,7 @@ void stream_visit(struct cursor *c)
     } else if (s->state != ST_LIVE) {
         stream_poke(s);
     } else if (c->is_asked) {
-        advance(c);
+        stream_advance(c);
     } else {
         if (c->saw_ready != (t->state == TG_TOPIC_READY)) {
             take_news(c);
@@ -447,7 +297,7 @@ void stream_visit(struct cursor *c)
 void stream_on_page(struct cursor *c)
 {
     if (c->stream->state == ST_LIVE && c->is_asked) {
-        advance(c);
+        stream_advance(c);
     } else {
         stream_poke(c->stream);
     }
@@ -484,7 +334,7 @@ void stream_new_epoch(struct tg_stream *s)
 
 /* ---- opening ---- */
 
-static void init_cursor(struct tg_stream *s, struct cursor *c, const struct tg_stream_want *w,
+void stream_init_cursor(struct tg_stream *s, struct cursor *c, const struct tg_stream_want *w,
                         tg_str class_id)
 {
     struct wtopic *t = NULL;
@@ -507,7 +357,7 @@ static void init_cursor(struct tg_stream *s, struct cursor *c, const struct tg_s
     fanout_attach(t, c);
 }
 
-static enum tg_rc subscribe(const struct cursor *c, const struct tg_stream_user *u)
+enum tg_rc stream_subscribe(const struct cursor *c, const struct tg_stream_user *u)
 {
     return fanout_subscribe(c->topic, u->user_id, u->token, u->exp_sec);
 }
@@ -541,10 +391,10 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     f->fill = (f->fill + 1) % N_BUCKETS;
     tg_count_add(&f->counts.streams, 1);
     for (size_t i = 0; i < opts->n_wants; i++) {
-        init_cursor(s, &s->own[i], &opts->wants[i], opts->user.class_id);
+        stream_init_cursor(s, &s->own[i], &opts->wants[i], opts->user.class_id);
     }
     for (size_t i = 0; i < opts->n_wants && rc == TG_OK; i++) {
-        rc = subscribe(&s->own[i], &opts->user);
+        rc = stream_subscribe(&s->own[i], &opts->user);
     }
     if (rc != TG_OK) {
         tg_stream_close(s);
@@ -556,73 +406,6 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     }
     *ret_stream = s;
     return TG_OK;
-}
-
-enum tg_rc tg_stream_add(struct tg_stream *s, const struct tg_stream_user *u,
-                         const struct tg_stream_want *w, tg_id ref)
-{
-    struct adding *a = NULL;
-    struct cursor *c = NULL;
-    enum tg_rc rc = TG_OK;
-
-    TG_CHECK(s, TG_STREAM_MAGIC);
-    TG_ASSERT(s->ops->on_topic != NULL && ref != 0);
-    if (s->state != ST_LIVE) {
-        return TG_ECLOSED;
-    }
-    if (tg_hash(u->class_id) != s->class_hash) {
-        return TG_EFORBIDDEN;
-    }
-    if (find_cursor(s, w->name->name) != NULL) {
-        return TG_ECONFLICT;
-    }
-    if (s->n_cursors == TG_STREAM_MAX_TOPICS) {
-        return TG_ELIMIT;
-    }
-    c = &TG_NEW(struct apart)->cursor;
-    c->is_apart = true;
-    init_cursor(s, c, w, u->class_id);
-    rc = subscribe(c, u);
-    if (rc != TG_OK) {
-        stream_drop_cursor(c);
-        return rc;
-    }
-    a = TG_NEW(struct adding);
-    a->cursor = c;
-    a->ref = ref;
-    a->next = s->addings;
-    s->addings = a;
-    c->is_asked = true;
-    tg_timer_init(&a->timer, on_adding_waited);
-    tg_loop_timer_start(s->fanout->loop, &a->timer, s->fanout->opts.ready_wait);
-    fanout_turn(s);
-    return TG_OK;
-}
-
-enum tg_rc tg_stream_remove(struct tg_stream *s, tg_str name)
-{
-    struct cursor *c = NULL;
-
-    TG_CHECK(s, TG_STREAM_MAGIC);
-    c = s->state == ST_LIVE ? find_cursor(s, name) : NULL;
-    if (c == NULL) {
-        return TG_ENOTFOUND;
-    }
-    stream_drop_cursor(c);
-    fanout_turn(s); /* it may have held up the others */
-    return TG_OK;
-}
-
-void tg_stream_each(const struct tg_stream *s, tg_stream_each_fn *fn, void *arg)
-{
-    TG_CHECK(s, TG_STREAM_MAGIC);
-    for (struct cursor *c = s->cursors; c != NULL; c = c->next) {
-        if (c->state == CUR_LIVE) {
-            fn(c->topic->name.name,
-               c->is_apart ? TG_CONTAINER_OF(c, struct apart, cursor)->joined : (struct tg_pos){0},
-               arg);
-        }
-    }
 }
 
 enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
@@ -640,7 +423,8 @@ enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
     }
     s->exp_sec = u->exp_sec;
     for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
-        (void)!subscribe(c, u); /* full: the next token or stream of this class offers it again */
+        (void)!stream_subscribe(
+            c, u); /* full: the next token or stream of this class offers it again */
     }
     if (s->state == ST_LIVE) {
         s->is_warned = false;
