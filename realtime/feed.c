@@ -116,6 +116,7 @@ struct pending {
     struct tg_hub *hub;
     tg_id feed;
     const char *why; /* of a gap */
+    uint64_t number; /* of an append of the feed */
 };
 
 static struct pending *pend(struct feed *f)
@@ -266,6 +267,7 @@ static void write_gap(struct feed *f)
     struct pending *p = NULL;
 
     f->gap_pending = true;
+    f->gap_after = f->n_appends;
     if (!h->store_up || f->fence == 0) {
         return;
     }
@@ -334,14 +336,8 @@ void feed_on_refused(struct feed *f, tg_str message)
     feed_close(f);
 }
 
-static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
+static void on_append_failed(struct feed *f, enum tg_rc rc, uint64_t number)
 {
-    struct feed *f = unpend(arg);
-
-    (void)pos;
-    if (f == NULL || rc == TG_OK) {
-        return;
-    }
     tg_count_add(&f->hub->counts.append_errors, 1);
     if (rc == TG_EFENCED) {
         if (f->fence != 0) {
@@ -354,8 +350,25 @@ static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
     }
     tg_log_limited(TG_LOG_WARN, "append_failed", 10, TG_KS("topic", logged_topic(f)),
                    TG_KZ("rc", tg_rc_name(rc)));
-    /* Written or not, nobody can tell: that is a gap. */
-    feed_need_gap(f, "store");
+    /* Written or not, nobody can tell: that is a gap. One behind it covers it as well. */
+    if (number > f->gap_after) {
+        feed_need_gap(f, "store");
+    }
+}
+
+static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    struct pending *p = arg;
+    struct tg_hub *h = p->hub;
+    uint64_t number = p->number;
+    struct feed *f = unpend(p);
+
+    (void)pos;
+    h->n_appends--;
+    if (f != NULL && rc != TG_OK) {
+        on_append_failed(f, rc, number);
+    }
+    hub_drain_link(h);
 }
 
 void feed_on_change(struct feed *f, tg_str payload)
@@ -384,6 +397,7 @@ void feed_on_change(struct feed *f, tg_str payload)
                           .topic = tg_str_of(f->key),
                           .payload = tg_buf_view(&event)};
     p = pend(f);
+    p->number = ++f->n_appends;
     rc = tg_store_append(h->store, &w, on_appended, p);
     if (rc != TG_OK) {
         free(p);
@@ -392,6 +406,7 @@ void feed_on_change(struct feed *f, tg_str payload)
         feed_need_gap(f, "store");
         return;
     }
+    h->n_appends++;
     tg_count_add(&h->counts.appended, 1);
 }
 

@@ -319,16 +319,15 @@ static void on_sweep(struct tg_timer *t)
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
         struct feed *f = TG_CONTAINER_OF(n, struct feed, node);
 
-        if (lost != h->lost_seen) {
-            feed_need_gap(f, "overrun");
-        }
         feed_sweep(f);
         if (renew) {
             feed_renew(f);
         }
     }
-    h->lost_seen = lost;
-    tg_count_set(&h->counts.lost, lost);
+    if (lost != h->lost_seen && hub_note_loss(h)) {
+        h->lost_seen = lost;
+    }
+    tg_count_set(&h->counts.lost, lost + h->n_dropped);
     if (renew) {
         h->renewed_at = now;
     }
@@ -351,6 +350,7 @@ enum tg_rc tg_hub_create(const struct tg_hub_opts *opts, struct tg_hub **ret_hub
     struct tg_hub *h = TG_NEW(struct tg_hub);
     enum tg_rc rc = TG_OK;
 
+    TG_ASSERT(opts->max_appends > 0);
     h->opts = *opts;
     tg_list_init(&h->feeds);
     tg_list_init(&h->published);
@@ -471,6 +471,7 @@ void tg_hub_destroy(struct tg_hub *h)
         return;
     }
     tg_link_destroy(h->link);
+    hub_drop_link(h);
     tg_loop_destroy(h->loop);
     tg_map_fini(&h->topics);
     tg_map_fini(&h->feed_keys);

@@ -18,6 +18,7 @@ struct tg_hub_opts {
     unsigned max_feeds;      /* upstream subscriptions in all */
     unsigned feeds_per_user; /* strict topics of one user */
     tg_usec lease;           /* one appender per feed: how long without renewal */
+    unsigned max_appends;    /* under way at once; changes that come faster wait */
     /* Declared topics, for the life of the process; NULL: none. Those with a table, and the tables
      * that take access away, are followed with this key from the start on. */
     const struct tg_declared_list *declared;

@@ -36,6 +36,8 @@ struct feed {
     bool was_down;    /* it did, and the subscription was lost */
     bool gap_pending; /* a gap must be written before the feed may be called live */
     unsigned n_gaps_under_way;
+    uint64_t n_appends; /* begun, ever */
+    uint64_t gap_after; /* the last gap stands behind so many of them, or will */
     const char *gap_reason;
     tg_usec idle_since;    /* no worker is interested; 0: some are */
     tg_id id;              /* for completions that may come later */
@@ -64,6 +66,8 @@ struct outbox {
     bool is_behind;  /* has not been told the present horizon */
 };
 
+struct link_mail;
+
 struct tg_hub {
     struct tg_hub_opts opts;
     struct tg_loop *loop;
@@ -88,7 +92,13 @@ struct tg_hub {
     struct outbox *outboxes;
     struct tg_timer sweep; /* renewals, horizons, gaps to write again */
     tg_usec renewed_at;
-    uint64_t lost_seen;        /* of counts.lost */
+    unsigned n_appends;        /* under way */
+    struct link_mail *waiting; /* what upstream said, until there is room in the log */
+    struct link_mail *last_waiting;
+    size_t n_waiting;
+    size_t waiting_bytes;
+    uint64_t n_dropped;        /* changes for which there was no room there either */
+    uint64_t lost_seen;        /* of `lost` */
     tg_control_fn *on_control; /* NULL: nobody asked */
     void *control_arg;
     struct tg_hub_counts counts;
@@ -119,8 +129,14 @@ enum tg_topic_state feed_topic_state(const struct feed *f);
 /* hub.c */
 void hub_forget_topic(struct topic *t);
 
-/* hub_link.c: its calls come on the link's thread, with the hub. */
+/* hub_link.c */
+/* Its calls come on the link's thread, with the hub. */
 extern const struct tg_link_handler hub_link_handler;
+/* An append was answered: there is room in the log again. */
+void hub_drain_link(struct tg_hub *h);
+/* Something of upstream was lost: a gap of every feed. false: try again. */
+bool hub_note_loss(struct tg_hub *h) TG_MUST_USE;
+void hub_drop_link(struct tg_hub *h);
 
 /* hub_deliver.c */
 /* The state of a topic, to one worker. `is_new`: delivery begins here. */

@@ -24,7 +24,7 @@
 #include "server/worker.h"
 #include "util/log.h"
 
-enum { MAX_WORKERS = 256, PAGE_ENTRIES = 128, MIN_PER_WORKER = 1 };
+enum { MAX_WORKERS = 256, PAGE_ENTRIES = 128, MIN_PER_WORKER = 1, MAX_APPENDS = 256 };
 /* Loops, mailboxes, listeners, the log, stores, and the sockets of the link. */
 enum { OWN_DESCRIPTORS = 64, OWN_DESCRIPTORS_PER_WORKER = 32 };
 
@@ -302,6 +302,7 @@ static enum tg_rc make_hub(struct tg_gateway *g)
         .max_feeds = c->strict.max_feeds,
         .feeds_per_user = c->strict.per_user,
         .lease = TG_MS(c->gateway.lease_ms),
+        .max_appends = TG_MIN(c->store.max_pending / 2, (uint32_t)MAX_APPENDS),
     };
 
     return tg_hub_create(&opts, &g->hub);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
-import { EVENTS, named, placeGateway, TASKS, titles, until, Writer } from './lib/streams.mjs';
+import { EVENTS, gapsOf, named, placeGateway, TASKS, titles, until, Writer } from './lib/streams.mjs';
 
 const stack = useLocalbase();
 const rt = (command, json) => stack.control.part('realtime', command, json);
@@ -93,6 +93,21 @@ describe('the upstream socket', () => {
     await rt('drop');
     await stream.take('reset', () => true, { timeoutMs: 30_000 });
     await proven();
+  });
+});
+
+describe('many changes at once', () => {
+  test('are all delivered, however few the log takes at a time', async (t) => {
+    const { gateway, stream, writer, proven } = await setUp(t, { store: { max_pending: 20 } });
+    await proven();
+    const wanted = named('many', 3000);
+    await writer.query(
+      `insert into public.tasks (trip_id, title)
+       select $1, 'many-' || n from generate_series(0, 2999) n order by n`, [stack.trip1_id]);
+    await stream.take('message', (e) => e.data.record.title === wanted.at(-1), { timeoutMs: 30_000 });
+    assert.deepEqual(titles(stream.rows).filter((title) => title.startsWith('many')), wanted);
+    assert.deepEqual(stream.ofType('reset'), [], gapsOf(gateway));
+    assert.equal(await gateway.metric('tidegate_gaps_total'), 1, 'that of the join');
   });
 });
 

@@ -164,6 +164,25 @@ Test(feed, writes_a_gap_when_nobody_knows_what_became_of_an_append)
     cr_assert_told("w0 t7 reset\n");
 }
 
+Test(feed, covers_with_one_gap_all_that_failed_before_it)
+{
+    bring_up(A, 7);
+    for (int i = 0; i < 5; i++) {
+        world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":5}}}"),
+                             world.link_arg);
+    }
+    for (int i = 0; i < 5; i++) {
+        answer_first(TG_ETIMEDOUT);
+    }
+    turn();
+    cr_assert_told("w0 t7 reset\n");
+    world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":6}}}"),
+                         world.link_arg);
+    answer_first(TG_ETIMEDOUT);
+    turn();
+    cr_assert_told("w0 t7 reset\nw0 t7 reset\n");
+}
+
 Test(feed, renews_its_lease_for_as_long_as_it_lives)
 {
     bring_up(A, 7);

@@ -123,6 +123,86 @@ Test(hub, writes_gaps_for_what_the_link_could_not_post)
     cr_assert_eq(tg_count_get(&tg_hub_counts(world.hub)->lost), 1);
 }
 
+static void changes(int from, int n, size_t size)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = size + 128};
+
+    for (int i = from; i < from + n; i++) {
+        tg_buf_clear(&text);
+        (void)tg_buf_printf(&text, "{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":%d,\"t\":\"",
+                            i);
+        for (size_t k = 0; k < size; k += 8) {
+            (void)tg_buf_str(&text, TG_STR("xxxxxxxx"));
+        }
+        (void)tg_buf_str(&text, TG_STR("\"}}}"));
+        cr_assert_eq(tg_buf_rc(&text), TG_OK);
+        world.link.on_change(1, tg_buf_view(&text), world.link_arg);
+    }
+}
+
+static void take_mail(void)
+{
+    (void)tg_mailbox_drain(world.mailbox, world.owner);
+}
+
+Test(hub, lets_changes_wait_while_the_log_takes_those_before)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf expected = {.max = 4096};
+
+    bring_up(A, 7);
+    changes(0, 100, 8);
+    take_mail();
+    cr_assert_eq(world.n_ops, 8, "no more at once than it may");
+    turn();
+    for (int i = 0; i < 100; i++) {
+        (void)tg_buf_printf(&expected, "w0 t7 event %d\n", i);
+    }
+    cr_assert_told(tg_buf_cstr(&expected));
+    cr_assert_eq(tg_count_get(&tg_hub_counts(world.hub)->gaps), 1, "that of the join");
+}
+
+Test(hub, keeps_the_end_of_coverage_behind_the_changes_that_wait)
+{
+    bring_up(A, 7);
+    changes(0, 9, 8);
+    world.link.on_down(1, "test", false, world.link_arg);
+    take_mail();
+    cr_assert_told(""); /* eight are on their way, one waits, and the end behind it */
+    answer_first(TG_OK);
+    cr_assert_told("");
+    cr_assert_eq(world.n_ops, 8, "the ninth has begun");
+    answer_first(TG_OK);
+    cr_assert_told("w0 t7 joining\n");
+}
+
+Test(hub, puts_a_gap_where_changes_were_too_many_to_wait)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf expected = {.max = 4096};
+    const int fit = 8 + 63;
+
+    bring_up(A, 7);
+    changes(0, 100, (size_t)1 << 20); /* 64 MiB may wait */
+    take_mail();
+    changes(100, 1, 8);
+    turn();
+    for (int i = 0; i < fit; i++) {
+        (void)tg_buf_printf(&expected, "w0 t7 event %d\n", i);
+    }
+    (void)tg_buf_printf(&expected, "w0 t7 reset\nw0 t7 event 100\n");
+    cr_assert_told(tg_buf_cstr(&expected));
+    pass(TG_SEC(1));
+    cr_assert_told(tg_buf_cstr(&expected));
+    cr_assert_eq(tg_count_get(&tg_hub_counts(world.hub)->lost), (uint64_t)(100 - fit));
+}
+
+Test(hub, lets_what_waits_go_when_it_ends)
+{
+    bring_up(A, 7);
+    changes(0, 20, 8);
+    take_mail();
+    cr_assert_eq(world.n_ops, 8);
+}
+
 Test(hub, forgets_what_the_link_says_of_channels_that_are_gone)
 {
     bring_up(A, 7);

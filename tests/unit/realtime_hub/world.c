@@ -134,7 +134,7 @@ static void make_log(void)
                                        .retain_events = 1000,
                                        .log_events = 1000,
                                        .max_event_bytes = 65536,
-                                       .max_bytes = 1 << 20};
+                                       .max_bytes = 256 << 20};
 
     tg_memlog_destroy(world.log);
     world.log = tg_memlog_create(&opts, time_now());
@@ -547,8 +547,11 @@ void forget(void)
 
 void start(void)
 {
-    const struct tg_hub_opts opts = {
-        .n_workers = N_WORKERS, .max_feeds = 3, .feeds_per_user = 2, .lease = TG_SEC(30)};
+    const struct tg_hub_opts opts = {.n_workers = N_WORKERS,
+                                     .max_feeds = 3,
+                                     .feeds_per_user = 2,
+                                     .lease = TG_SEC(30),
+                                     .max_appends = 8};
 
     memset(&world, 0, sizeof(world));
     world.now = TG_SEC(1000000);
