@@ -1,4 +1,4 @@
-/* fanout_int.h - what fanout.c (topics, delivery, heartbeats) and stream*.c (cursors,
+/* fanout_int.h - what fanout*.c (topics, delivery, heartbeats) and stream*.c (cursors,
  * pages, writing) share. Everything here belongs to the worker's loop. */
 #ifndef TG_REALTIME_FANOUT_INT_H
 #define TG_REALTIME_FANOUT_INT_H
@@ -185,7 +185,7 @@ struct tg_fanout {
     struct tg_fanout_counts counts;
 };
 
-/* fanout.c */
+/* fanout_topics.c */
 enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, tg_str class_id,
                         struct wtopic **ret_topic);
 enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int64_t exp_sec);
@@ -194,6 +194,10 @@ enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int6
 bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, struct tg_pos pos);
 void fanout_attach(struct wtopic *t, struct cursor *c);
 void fanout_detach(struct cursor *c);
+/* Lets the topics go that nobody has read for long. */
+void fanout_close_unread(struct tg_fanout *f);
+
+/* fanout.c */
 void fanout_sweep_soon(struct tg_fanout *f);
 /* The walker comes to this stream, or to what else waits for it. */
 void fanout_turn(struct tg_stream *s);
