@@ -1,5 +1,5 @@
-/* group.c - see group.h. These stand where the linker would take lib/http1's connection, realtime's
- * streams, lib/store and the system's clocks. */
+/* group.c - see group.h. These stand where the linker would take realtime's streams and lib/store;
+ * handlers_worker/stand.c has the rest. */
 #include "group.h"
 
 #include <criterion/criterion.h>
@@ -13,59 +13,13 @@
 #include "auth/token.h"
 #include "handlers/quota.h"
 #include "handlers/ws.h"
+#include "handlers_worker/stand.h"
 #include "store/device.h"
 
 struct asked asked[MAX_ASKED];
 size_t n_asked;
 bool is_store_down;
 enum tg_rc store_rc;
-int64_t fake_now_sec = NOW_SEC;
-static tg_usec fake_mono = TG_SEC(1000);
-
-/* ---- clocks ---- */
-
-tg_usec tg_clock_mono_us(void)
-{
-    return fake_mono;
-}
-
-tg_usec tg_clock_wall_us(void)
-{
-    return TG_SEC(fake_now_sec);
-}
-
-/* ---- the connection ---- */
-
-void tg_conn_set_handler(struct tg_conn *c, const struct tg_request_handler *h, void *ctx)
-{
-    (void)c;
-    (void)h;
-    (void)ctx;
-}
-
-void tg_conn_want_body(struct tg_conn *c)
-{
-    (void)c;
-}
-
-tg_str tg_conn_peer(const struct tg_conn *c)
-{
-    (void)c;
-    return ADDRESS;
-}
-
-bool tg_conn_peer_is_trusted(const struct tg_conn *c)
-{
-    (void)c;
-    return false;
-}
-
-void tg_conn_answer(struct tg_conn *c, const struct tg_answer *a, tg_str body)
-{
-    (void)c;
-    (void)a;
-    (void)body;
-}
 
 /* ---- streams ---- */
 
@@ -156,16 +110,6 @@ enum tg_rc tg_store_device_touch(struct tg_store *s, const struct tg_device_want
     return TG_ESTORE;
 }
 
-enum tg_rc tg_store_device_ack(struct tg_store *s, const struct tg_device_acks *acks,
-                               tg_ack_fn *done, void *arg)
-{
-    (void)s;
-    (void)acks;
-    (void)done;
-    (void)arg;
-    return TG_ESTORE;
-}
-
 enum tg_rc tg_store_deny(struct tg_store *s, tg_str key, int64_t until_sec, tg_done_fn *done,
                          void *arg)
 {
@@ -251,69 +195,24 @@ void answer_all(struct group *g)
 
 /* ---- the group ---- */
 
-struct stop {
-    struct tg_mail mail;
-    struct tg_timer timer;
-    struct tg_loop *loop;
-};
-
-static void on_stop(struct tg_timer *t)
-{
-    struct stop *s = TG_CONTAINER_OF(t, struct stop, timer);
-
-    tg_loop_stop(s->loop);
-    free(s);
-}
-
-/* All mail before this one has run. The clock goes on by a little, so that the loop looks at its
- * timers and ends behind those that are due. */
-static void on_stop_mail(struct tg_mail *mail, void *owner)
-{
-    struct stop *s = TG_CONTAINER_OF(mail, struct stop, mail);
-
-    (void)owner;
-    tg_loop_timer_start(s->loop, &s->timer, TG_WHEEL_TICK_US);
-    fake_mono += (tg_usec)2 * TG_WHEEL_TICK_US;
-}
-
-static void drop_stop(struct tg_mail *mail)
-{
-    free(TG_CONTAINER_OF(mail, struct stop, mail));
-}
-
 void group_make_room(struct group *g)
 {
     for (size_t i = 0; i < WORKERS; i++) {
-        struct stop *s = TG_NEW(struct stop);
-
-        s->loop = g->workers[i].loop;
-        tg_timer_init(&s->timer, on_stop);
-        /* Mail comes before timers, in one turn. */
-        tg_loop_timer_start(s->loop, &s->timer, 0);
-        fake_mono += (tg_usec)2 * TG_WHEEL_TICK_US;
-        tg_loop_run(s->loop);
+        turn_full(g->workers[i].loop);
     }
 }
 
 void group_turn(struct group *g, unsigned ms)
 {
-    fake_mono += TG_MS(ms);
+    fake_now += TG_MS(ms);
     /* Twice: what one says to the other arrives as well. */
     for (size_t i = 0; i < (size_t)2 * WORKERS; i++) {
-        struct stop *s = TG_NEW(struct stop);
-
-        s->mail.run = on_stop_mail;
-        s->mail.drop = drop_stop;
-        s->loop = g->workers[i % WORKERS].loop;
-        tg_timer_init(&s->timer, on_stop);
-        cr_assert_eq(tg_loop_post(s->loop, &s->mail), TG_OK);
-        tg_loop_run(s->loop);
+        turn(g->workers[i % WORKERS].loop);
     }
 }
 
 void group_make(struct group *g)
 {
-    static const struct tg_auth_limits limits = {0};
     struct tg_worker *all[WORKERS];
     struct tg_keys *keys = mint_keys(NULL, NULL, TG_ALG_NONE);
 
@@ -329,13 +228,7 @@ void group_make(struct group *g)
     for (unsigned i = 0; i < WORKERS; i++) {
         struct tg_worker *w = &g->workers[i];
 
-        w->index = i;
-        w->opts = &g->opts;
-        w->keys = tg_keys_ref(keys);
-        w->auth = tg_auth_create(&limits);
-        tg_list_init(&w->control_waits);
-        cr_assert_eq(tg_loop_create("t", MAX_MAILS, &w->loop), TG_OK);
-        tg_loop_set_owner(w->loop, w);
+        worker_make(w, i, &g->opts, keys);
         w->sessions = tg_sessions_create(w);
         all[i] = w;
     }
@@ -369,10 +262,7 @@ void group_drop(struct group *g)
         struct tg_worker *w = &g->workers[i];
 
         tg_sessions_destroy(w->sessions);
-        tg_client_tables_fini(&w->clients);
-        tg_loop_destroy(w->loop);
-        tg_auth_destroy(w->auth);
-        tg_keys_unref(w->keys);
+        worker_drop(w);
     }
     tg_control_relay_destroy(g->relay);
     tg_seal_destroy(g->seal);
@@ -447,7 +337,8 @@ void group_signout(struct group *g, unsigned k, const char *target, const char *
                                       .minor = 1,
                                       .fields = {&field, 1},
                                       .host = TG_STR("gateway")}};
-    struct tg_exchange *x = tg_exchange_create(&g->workers[k], NULL, &req);
+    struct tg_conn conn = {0};
+    struct tg_exchange *x = tg_exchange_create(&g->workers[k], &conn, &req);
     struct tg_signout *so = NULL;
 
     field.value.n = (size_t)snprintf(value, sizeof(value), "Bearer %s", text);

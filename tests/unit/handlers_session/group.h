@@ -6,8 +6,9 @@
 #include "handlers/admission.h"
 #include "handlers/control.h"
 #include "handlers/session.h"
+#include "handlers_worker/stand.h"
 
-enum { WORKERS = 2, MAX_ASKED = 32, MAX_CLIENTS = 8, MAX_MAILS = 64 };
+enum { WORKERS = 2, MAX_ASKED = 32, MAX_CLIENTS = 8 };
 
 /* Something that was asked of the store. */
 struct asked {
@@ -25,7 +26,6 @@ extern struct asked asked[MAX_ASKED];
 extern size_t n_asked;
 extern bool is_store_down;
 extern enum tg_rc store_rc; /* of the next starts */
-extern int64_t fake_now_sec;
 
 struct client {
     struct tg_client c;

@@ -1,28 +1,14 @@
-/* fakes.h - what stands around the handlers in these tests: the connection, the stream, the call
- * upstream, the clocks. Each remembers what it was told; tests answer in its place. */
+/* fakes.h - what stands around the handlers in these tests: the stream, the store, the call
+ * upstream. Each remembers what it was told; tests answer in its place. */
 #ifndef TG_TESTS_UNIT_HANDLERS_WORKER_FAKES_H
 #define TG_TESTS_UNIT_HANDLERS_WORKER_FAKES_H
 
-#include "handlers/exchange.h"
 #include "handlers/jwks_fetch.h"
 #include "handlers/route.h"
+#include "handlers_worker/stand.h"
 #include "realtime/listeners.h"
 #include "realtime/peek.h"
 #include "store/device.h"
-
-struct tg_conn {
-    struct tg_worker *worker;
-    const struct tg_request_handler *handler;
-    void *ctx;
-    bool is_parked, is_closed, wants_body;
-    unsigned n_answers;
-    unsigned status;
-    char fields[2048]; /* "Name: value\n" each */
-    char body[4096];
-    const struct tg_raw_handler *raw;
-    char raw_head[8192];
-    enum tg_rc go_raw_rc, raw_read_rc;
-};
 
 struct fake_stream_seen {
     unsigned n_opened, n_closed, n_writable, n_ended, n_tokens;
@@ -102,10 +88,6 @@ extern struct fake_peek peek_says;
 extern struct fake_fetch_seen fetch_seen;
 extern unsigned n_proxied, n_tunnelled, n_devices, n_websockets;
 extern enum tg_service proxied_service;
-extern tg_usec fake_now; /* monotonic */
-
-/* Everything that waits on the loop now; then the loop stands again. */
-void turn(struct tg_loop *l);
 
 /* Workers 0..n-1 with loops, keys (a reference is taken) and one fetcher; the first fetch has been
  * ordered and not run. */
