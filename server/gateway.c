@@ -5,6 +5,8 @@
 #include "server/gateway.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -410,6 +412,18 @@ static enum tg_rc start_admin(struct tg_gateway *g)
     return TG_OK;
 }
 
+/* The kernel doubles its table of our descriptors as they come, and in a process with threads it
+ * waits for every CPU before it uses the new one: each time the worker stands still for 10 to
+ * 20 ms, six times on the way to 9,000 clients. Before the first thread it costs nothing. */
+static void reserve_descriptors(uint64_t n)
+{
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)TG_MIN(n - 1, (uint64_t)INT_MAX));
+
+    if (fd != -1) {
+        (void)close(fd);
+    }
+}
+
 /* As many descriptors as the system lets us have. Without one for each client that the
  * configuration promises a place, the start fails: better now than at the busiest hour. */
 static enum tg_rc raise_descriptors(const struct tg_gateway *g)
@@ -439,6 +453,7 @@ static enum tg_rc raise_descriptors(const struct tg_gateway *g)
         tg_log(TG_LOG_WARN, "descriptors", TG_KN("limit", limit.rlim_cur), TG_KN("needed", wanted),
                TG_KZ("means", "with all clients there, calls upstream may find none left"));
     }
+    reserve_descriptors(TG_MIN(wanted, (uint64_t)limit.rlim_cur));
     return TG_OK;
 }
 

@@ -3,6 +3,7 @@
 // also under tsan: the operator's port reads what the workers write; reload and drain.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { describe, test } from 'node:test';
@@ -34,6 +35,12 @@ const read = async (url, init) => {
   const response = await fetch(url, init);
   return { status: response.status, headers: response.headers, text: await response.text() };
 };
+
+test('its table of descriptors is as large from the start as its clients may need', async (t) => {
+  const own = await start(t, { server: { max_connections: 3000 } });
+  const size = Number(/^FDSize:\s+(\d+)/m.exec(readFileSync(`/proc/${own.pid}/status`, 'utf8'))[1]);
+  assert.ok(size >= 3000, `${size}`);
+});
 
 describe('the admin port', () => {
   test('/healthz and /readyz are plain words that nobody may keep', async () => {
