@@ -3,7 +3,7 @@
 file(READ ${FOLDER}/common.lua common HEX)
 set(text "/* Made from lib/store/lua by cmake/embed_lua.cmake. */\n#include \"store/scripts.h\"\n\n")
 set(rows "")
-foreach(name append page lane lease settle device devices control deny)
+foreach(name append page lane lease settle device devices control deny index)
     file(READ ${FOLDER}/${name}.lua script HEX)
     string(REGEX REPLACE "(..)" "0x\\1," bytes "${common}${script}")
     string(APPEND text "static const char ${name}[] = {${bytes}};\n")

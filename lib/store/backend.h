@@ -28,6 +28,8 @@ enum tg_verb {
     TG_VERB_CONTROL,
     TG_VERB_DENY,
     TG_VERB_DENIED,
+    TG_VERB_INDEX_WRITE,
+    TG_VERB_INDEX_LOAD,
 };
 
 /* One operation. Texts are borrowed for the call of submit. */
@@ -52,6 +54,14 @@ struct tg_ask {
     bool must_exist;
     tg_str once; /* append: its lifetime is `ttl`; deny: the key */
     int64_t until_sec;
+    tg_usec retain_for; /* append, page: of the topic; 0: as the store */
+    uint64_t retain_events;
+    tg_str index_pk; /* append: empty, or what changes in the feed's index */
+    tg_str index_put;
+    const struct tg_index_change *changes; /* index write */
+    size_t n_changes;
+    bool is_fresh;
+    uint64_t from; /* index load */
 };
 
 /* What came of it: the fields that its verb has. */
@@ -65,8 +75,10 @@ struct tg_answer {
     const enum tg_ack *acks;
     const struct tg_denied *denied;
     struct tg_lane lane;
-    size_t n;     /* of acks, devices or denied */
-    size_t n_all; /* of the user's devices */
+    const struct tg_index_change *rows;
+    uint64_t next; /* of the index's rows */
+    size_t n;      /* of acks, devices, denied or rows */
+    size_t n_all;  /* of the user's devices */
 };
 
 /* What completes an operation: the one that its verb has. */
@@ -80,6 +92,7 @@ union tg_done {
     tg_device_list_fn *devices;
     tg_denied_fn *denied;
     tg_lane_fn *lane;
+    tg_index_load_fn *index;
 };
 
 struct tg_store_ops {
@@ -122,6 +135,21 @@ struct tg_store {
     tg_tail_fn *on_batch;
     void *tail_arg;
 };
+
+/* How long and how many the topic keeps, and the longest that any may. */
+static inline tg_usec tg_store_retain_for(const struct tg_store_opts *o, const struct tg_ask *ask)
+{
+    return ask->retain_for == 0 ? o->retain_for : ask->retain_for;
+}
+static inline uint64_t tg_store_retain_events(const struct tg_store_opts *o,
+                                              const struct tg_ask *ask)
+{
+    return ask->retain_events == 0 ? o->retain_events : ask->retain_events;
+}
+static inline tg_usec tg_store_max_retain(const struct tg_store_opts *o)
+{
+    return TG_MAX(o->max_retain_for, o->retain_for);
+}
 
 /* Copies and checks the options. */
 enum tg_rc tg_store_group_init(struct tg_store_group *g, const struct tg_store_ops *ops,

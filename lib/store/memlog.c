@@ -180,14 +180,30 @@ static void forget_lanes(struct tg_memlog *m, struct tg_map *lanes)
     }
 }
 
-static void trim(struct tg_memlog *m, struct lane *lane, uint64_t max, struct tg_memtime now)
+/* What lies below is older than that. */
+static struct tg_pos age_limit(tg_usec retain_for, struct tg_memtime now)
 {
-    uint64_t retain_ms = m->opts.retain_for / 1000;
-    uint64_t oldest = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0;
+    uint64_t retain_ms = retain_for / 1000;
 
-    while (lane != NULL && lane->n > max) {
-        leave_lane(m, TG_CONTAINER_OF(lane->entries.next, struct mem_entry, in_lane));
+    return (struct tg_pos){.ms = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0};
+}
+
+static void trim_lane(struct tg_memlog *m, struct lane *lane, uint64_t max, struct tg_pos age)
+{
+    while (lane->n > 0) {
+        struct mem_entry *e = TG_CONTAINER_OF(lane->entries.next, struct mem_entry, in_lane);
+
+        if (lane->n <= max && tg_pos_cmp(e->blob->entry.pos, age) >= 0) {
+            break;
+        }
+        leave_lane(m, e);
     }
+}
+
+static void trim(struct tg_memlog *m, struct tg_memtime now)
+{
+    struct tg_pos oldest = age_limit(tg_store_max_retain(&m->opts), now);
+
     while (m->n_log > m->opts.log_events) {
         leave_log(m, entry_at(m->first));
     }
@@ -195,7 +211,7 @@ static void trim(struct tg_memlog *m, struct lane *lane, uint64_t max, struct tg
     for (int i = 0; i < OLD_PER_APPEND && m->all.next != m->first; i++) {
         struct mem_entry *e = entry_at(m->all.next);
 
-        if (e->blob->entry.pos.ms >= oldest) {
+        if (e->blob->entry.pos.ms >= oldest.ms) {
             break;
         }
         drop_entry(m, e);
@@ -286,7 +302,13 @@ enum tg_rc tg_memlog_append(struct tg_memlog *m, const struct tg_ask *ask, struc
         lane = get_lane(m, is_gap ? &m->feeds : &m->topics, like.name);
     }
     *ret_pos = put(m, lane, &like, now);
-    trim(m, lane, is_gap ? MAX_GAPS : m->opts.retain_events, now);
+    if (is_gap) {
+        trim_lane(m, lane, MAX_GAPS, age_limit(tg_store_max_retain(&m->opts), now));
+    } else if (lane != NULL) {
+        trim_lane(m, lane, tg_store_retain_events(&m->opts, ask),
+                  age_limit(tg_store_retain_for(&m->opts, ask), now));
+    }
+    trim(m, now);
     return TG_OK;
 }
 
@@ -311,14 +333,6 @@ static struct tg_pos last_gap(struct tg_memlog *m, tg_str feed, struct tg_pos af
     return tg_pos_cmp(gap, after) > 0 && tg_pos_cmp(gap, m->start) > 0 ? up_to : (struct tg_pos){0};
 }
 
-/* What lies below is older than the retention. */
-static struct tg_pos age_limit(const struct tg_memlog *m, struct tg_memtime now)
-{
-    uint64_t retain_ms = m->opts.retain_for / 1000;
-
-    return (struct tg_pos){.ms = now.wall_ms > retain_ms ? now.wall_ms - retain_ms : 0};
-}
-
 /* Whether the topic holds something behind `after`, at `up_to` at the latest. */
 static bool holds_between(const struct lane *lane, struct tg_pos after, struct tg_pos up_to)
 {
@@ -338,7 +352,7 @@ static bool holds_between(const struct lane *lane, struct tg_pos after, struct t
 static void judge(struct tg_memlog *m, const struct tg_ask *ask, const struct lane *lane,
                   struct tg_memtime now, struct tg_mempage *page)
 {
-    struct tg_pos age = age_limit(m, now);
+    struct tg_pos age = age_limit(tg_store_retain_for(&m->opts, ask), now);
     struct tg_pos floor = lane == NULL ? later(m->start, m->lost_floor) : lane->floor;
     struct tg_pos gap = {0};
 
@@ -410,7 +424,7 @@ void tg_memlog_lane(struct tg_memlog *m, const struct tg_ask *ask, struct tg_mem
 {
     struct lane *lane = find_lane(&m->topics, ask->topic);
     struct tg_lane l = {.last = m->last, .epoch = m->epoch};
-    struct tg_pos after = later(ask->after, age_limit(m, now));
+    struct tg_pos after = later(ask->after, age_limit(m->opts.retain_for, now));
 
     if (lane == NULL) {
         *ret_lane = l;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "store/memdev.h"
+#include "store/memindex.h"
 #include "store/memkeys.h"
 #include "store/port.h"
 #include "util/log.h"
@@ -30,6 +31,7 @@ struct memory_group {
     struct tg_memlog *log;
     struct tg_memdev *devices;
     struct tg_memkeys *keys;
+    struct tg_memindex *indexes;
     struct tg_list clients;
 };
 
@@ -49,7 +51,8 @@ struct request {
     tg_id op;
     struct tg_ask ask;
     struct tg_device_topic *topics; /* of the ask */
-    char bytes[];                   /* the ask's texts */
+    struct tg_index_change *changes;
+    char bytes[]; /* the ask's texts */
 };
 
 enum reply_kind { REPLY_UP, REPLY_DOWN, REPLY_ANSWER, REPLY_BATCH };
@@ -230,6 +233,20 @@ static enum tg_rc append(struct memory_group *g, const struct tg_ask *ask, struc
     if (rc == TG_OK && ask->once.n != 0) {
         tg_memkeys_keep(g->keys, ask, now, *ret_pos);
     }
+    if (rc == TG_OK && ask->index_pk.n != 0) {
+        tg_memindex_change(g->indexes, ask, now);
+    }
+    return rc;
+}
+
+static enum tg_rc write_index(struct memory_group *g, const struct tg_ask *ask)
+{
+    struct tg_memtime now = time_now();
+    enum tg_rc rc = tg_memlog_check(g->log, ask, now);
+
+    if (rc == TG_OK) {
+        tg_memindex_write(g->indexes, ask, now);
+    }
     return rc;
 }
 
@@ -255,6 +272,10 @@ static void answer_ask(struct memory_group *g, const struct request *q)
         r->answer.rc = tg_memkeys_deny(g->keys, &q->ask, time_now());
     } else if (q->ask.verb == TG_VERB_DENIED) {
         tg_memkeys_denied(g->keys, time_now(), &r->arena, &r->answer);
+    } else if (q->ask.verb == TG_VERB_INDEX_WRITE) {
+        r->answer.rc = write_index(g, &q->ask);
+    } else if (q->ask.verb == TG_VERB_INDEX_LOAD) {
+        tg_memindex_load(g->indexes, &q->ask, time_now(), &r->arena, &r->answer);
     } else if (q->ask.verb == TG_VERB_ONCE) {
         r->answer.rc = tg_memkeys_once(g->keys, &q->ask, time_now());
     } else {
@@ -284,6 +305,7 @@ static void drop_request(struct tg_mail *mail)
 
     tg_port_unref(q->port);
     free(q->topics);
+    free(q->changes);
     free(q);
 }
 
@@ -338,6 +360,7 @@ static enum tg_rc serve(struct tg_store_group *base, struct tg_loop *l)
     g->log = tg_memlog_create(&base->opts, time_now());
     g->devices = tg_memdev_create(base->opts.max_bytes / 4);
     g->keys = tg_memkeys_create(base->opts.max_bytes / 4);
+    g->indexes = tg_memindex_create(base->opts.max_bytes / 4);
     tg_log(TG_LOG_WARN, "store_in_memory", TG_KZ("epoch", tg_memlog_epoch(g->log)->text),
            TG_KZ("means", "nothing survives a restart, one gateway only; configure redis"));
     return TG_OK;
@@ -359,9 +382,11 @@ static void unserve(struct tg_store_group *base)
         (void)tg_port_post(c->port, &new_reply(REPLY_DOWN, 0)->mail);
         forget_client(c);
     }
+    tg_memindex_destroy(g->indexes);
     tg_memkeys_destroy(g->keys);
     tg_memdev_destroy(g->devices);
     tg_memlog_destroy(g->log);
+    g->indexes = NULL;
     g->keys = NULL;
     g->devices = NULL;
     g->log = NULL;
@@ -385,18 +410,22 @@ static void copy_text(char **at, tg_str *text)
 static size_t bytes_of(const struct tg_ask *ask)
 {
     size_t n = ask->feed.n + ask->topic.n + ask->payload.n + ask->user.n + ask->device.n +
-               ask->label.n + ask->once.n;
+               ask->label.n + ask->once.n + ask->index_pk.n + ask->index_put.n;
 
     for (size_t i = 0; i < ask->n_topics; i++) {
         n += ask->topics[i].name.n;
+    }
+    for (size_t i = 0; i < ask->n_changes; i++) {
+        n += ask->changes[i].pk.n + ask->changes[i].put.n;
     }
     return n;
 }
 
 static void copy_ask(struct request *q, const struct tg_ask *ask)
 {
-    tg_str *texts[] = {&q->ask.feed,   &q->ask.topic, &q->ask.payload, &q->ask.user,
-                       &q->ask.device, &q->ask.label, &q->ask.once};
+    tg_str *texts[] = {&q->ask.feed, &q->ask.topic,    &q->ask.payload,
+                       &q->ask.user, &q->ask.device,   &q->ask.label,
+                       &q->ask.once, &q->ask.index_pk, &q->ask.index_put};
     char *at = q->bytes;
 
     q->ask = *ask;
@@ -409,6 +438,14 @@ static void copy_ask(struct request *q, const struct tg_ask *ask)
     }
     for (size_t i = 0; i < ask->n_topics; i++) {
         copy_text(&at, &q->topics[i].name);
+    }
+    if (ask->n_changes != 0) {
+        q->changes = tg_memdup(ask->changes, ask->n_changes * sizeof(*ask->changes));
+        q->ask.changes = q->changes;
+    }
+    for (size_t i = 0; i < ask->n_changes; i++) {
+        copy_text(&at, &q->changes[i].pk);
+        copy_text(&at, &q->changes[i].put);
     }
 }
 

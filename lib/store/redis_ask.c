@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "store/redis_device.h"
+#include "store/redis_index.h"
 #include "store/redis_int.h"
 #include "store/redis_reply.h"
 #include "util/log.h"
@@ -233,6 +234,9 @@ static bool read_answer(struct redis_store *s, const struct command *c, const re
     case TG_VERB_DENY:
     case TG_VERB_DENIED:
         return tg_redis_read_denied(r, arena, a);
+    case TG_VERB_INDEX_WRITE:
+    case TG_VERB_INDEX_LOAD:
+        return tg_redis_index_read(r, arena, a);
     case TG_VERB_APPEND:
     case TG_VERB_GAP:
     case TG_VERB_CONTROL:

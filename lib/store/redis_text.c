@@ -4,6 +4,7 @@
 #include <hiredis/hiredis.h>
 
 #include "store/redis_device.h"
+#include "store/redis_index.h"
 
 enum { LAYOUT = 1, MAX_GAPS = 512 };
 
@@ -131,8 +132,8 @@ static void arg_field(struct tg_redis_args *a, tg_str kind, tg_str name)
     tg_redis_arg(a, tg_str_make(field, kind.n + name.n));
 }
 
-static void arg_key(struct tg_redis_args *a, const struct tg_redis_keys *k, tg_str kind,
-                    tg_str name)
+void tg_redis_arg_key(struct tg_redis_args *a, const struct tg_redis_keys *k, tg_str kind,
+                      tg_str name)
 {
     tg_redis_arg(a, make_key(&a->arena, k->base, kind, name));
 }
@@ -234,13 +235,16 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     tg_str kind = is_gap ? TG_STR("g:") : TG_STR("t:");
     tg_str name = is_gap ? ask->feed : ask->topic;
 
-    tg_redis_begin(&a, sha, 4 + (ask->feed.n != 0) + (ask->once.n != 0));
+    tg_redis_begin(&a, sha, 4 + (ask->feed.n != 0) + (ask->index_pk.n != 0) + (ask->once.n != 0));
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
-    arg_key(&a, k, kind, name);
+    tg_redis_arg_key(&a, k, kind, name);
     tg_redis_arg(&a, k->floors);
     if (ask->feed.n != 0) {
-        arg_key(&a, k, TG_STR("lease:"), ask->feed);
+        tg_redis_arg_key(&a, k, TG_STR("lease:"), ask->feed);
+    }
+    if (ask->index_pk.n != 0) {
+        tg_redis_arg_key(&a, k, TG_STR("pk:"), ask->feed);
     }
     if (ask->once.n != 0) {
         arg_once_key(&a, k, ask);
@@ -251,10 +255,14 @@ static tg_str append_command(const struct tg_redis_keys *k, const struct tg_stor
     tg_redis_arg(&a, name);
     tg_redis_arg(&a, ask->payload);
     arg_field(&a, kind, name);
-    tg_redis_arg_u64(&a, o->retain_for / 1000);
-    tg_redis_arg_u64(&a, is_gap ? MAX_GAPS : o->retain_events);
+    /* A gap is told as long as any topic of its feed may keep events. */
+    tg_redis_arg_u64(&a, (is_gap ? tg_store_max_retain(o) : tg_store_retain_for(o, ask)) / 1000);
+    tg_redis_arg_u64(&a, is_gap ? MAX_GAPS : tg_store_retain_events(o, ask));
     tg_redis_arg_u64(&a, o->log_events);
     arg_u64_if(&a, ask->once.n != 0, ask->ttl / 1000);
+    tg_redis_arg(&a, ask->index_pk);
+    tg_redis_arg(&a, ask->index_put);
+    tg_redis_arg_u64(&a, TG_INDEX_TTL / 1000);
     return tg_redis_args_format(&a);
 }
 
@@ -297,17 +305,17 @@ static tg_str page_command(const struct tg_redis_keys *k, const struct tg_store_
     tg_redis_begin(&a, sha, ask->feed.n == 0 ? 5 : 6);
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
-    arg_key(&a, k, TG_STR("t:"), ask->topic);
+    tg_redis_arg_key(&a, k, TG_STR("t:"), ask->topic);
     tg_redis_arg(&a, k->floors);
     tg_redis_arg(&a, k->gaps);
     if (ask->feed.n != 0) {
-        arg_key(&a, k, TG_STR("g:"), ask->feed);
+        tg_redis_arg_key(&a, k, TG_STR("g:"), ask->feed);
     }
     tg_redis_arg(&a, epoch_text(&ask->epoch));
     arg_pos(&a, ask->after);
     arg_pos(&a, ask->up_to);
     tg_redis_arg_u64(&a, ask->max_entries);
-    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    tg_redis_arg_u64(&a, tg_store_retain_for(o, ask) / 1000);
     arg_field(&a, TG_STR("t:"), ask->topic);
     tg_redis_arg(&a, TG_STR("g:"));
     if (ask->feed.n != 0) {
@@ -324,7 +332,7 @@ static tg_str lane_command(const struct tg_redis_keys *k, const struct tg_store_
     tg_redis_begin(&a, sha, 3);
     tg_redis_arg(&a, k->meta);
     tg_redis_arg(&a, k->log);
-    arg_key(&a, k, TG_STR("t:"), ask->topic);
+    tg_redis_arg_key(&a, k, TG_STR("t:"), ask->topic);
     arg_pos(&a, ask->after);
     tg_redis_arg_u64(&a, TG_LANE_MAX);
     tg_redis_arg_u64(&a, o->retain_for / 1000);
@@ -337,7 +345,7 @@ static tg_str lease_command(const struct tg_redis_keys *k, const struct tg_store
     struct tg_redis_args a = {0};
 
     tg_redis_begin(&a, sha, 2);
-    arg_key(&a, k, TG_STR("lease:"), ask->feed);
+    tg_redis_arg_key(&a, k, TG_STR("lease:"), ask->feed);
     tg_redis_arg(&a, k->fence);
     if (ask->verb == TG_VERB_TAKE) {
         tg_redis_arg(&a, TG_STR("take"));
@@ -373,6 +381,9 @@ enum tg_script_name tg_redis_script_of(enum tg_verb verb)
     case TG_VERB_DENY:
     case TG_VERB_DENIED:
         return TG_SCRIPT_DENY;
+    case TG_VERB_INDEX_WRITE:
+    case TG_VERB_INDEX_LOAD:
+        return TG_SCRIPT_INDEX;
     case TG_VERB_ONCE:
         return TG_SCRIPT_MAX;
     case TG_VERB_TAKE:
@@ -399,6 +410,8 @@ tg_str tg_redis_command(const struct tg_redis_keys *k, const struct tg_store_opt
         return lane_command(k, o, sha, ask);
     case TG_SCRIPT_DENY:
         return deny_command(k, sha, ask);
+    case TG_SCRIPT_INDEX:
+        return tg_redis_index_command(k, sha, ask);
     case TG_SCRIPT_DEVICE:
     case TG_SCRIPT_DEVICES:
         return tg_redis_device_command(k, sha, ask);
@@ -425,6 +438,6 @@ tg_str tg_redis_settle_command(const struct tg_redis_keys *k, const struct tg_st
     tg_redis_arg(&a, settle->my_run);
     arg_pos(&a, settle->highest);
     tg_redis_arg(&a, epoch_text(&settle->spare));
-    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    tg_redis_arg_u64(&a, tg_store_max_retain(o) / 1000);
     return tg_redis_args_format(&a);
 }

@@ -37,6 +37,9 @@ struct tg_redis_args {
 };
 void tg_redis_arg(struct tg_redis_args *a, tg_str text);
 void tg_redis_arg_u64(struct tg_redis_args *a, uint64_t n);
+/* The key of this kind and name: "{prefix}:1:<kind><name>". */
+void tg_redis_arg_key(struct tg_redis_args *a, const struct tg_redis_keys *k, tg_str kind,
+                      tg_str name);
 /* "EVALSHA sha n_keys". */
 void tg_redis_begin(struct tg_redis_args *a, tg_str sha, unsigned n_keys);
 /* [owned] by the caller, tg_redis_wire_free(). */

@@ -15,6 +15,7 @@ enum tg_script_name {
     TG_SCRIPT_DEVICES,
     TG_SCRIPT_CONTROL,
     TG_SCRIPT_DENY,
+    TG_SCRIPT_INDEX,
     TG_SCRIPT_MAX
 };
 

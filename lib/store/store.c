@@ -41,8 +41,9 @@ static bool is_sane(const struct tg_store_opts *o)
 {
     return o->prefix != NULL && o->prefix[0] != '\0' && strlen(o->prefix) <= 128 &&
            o->holder != NULL && o->holder[0] != '\0' && strlen(o->holder) <= 256 &&
-           o->retain_for >= TG_SEC(1) && o->retain_events > 0 && o->log_events > 0 &&
-           o->max_event_bytes > 0 && o->max_pending > 0 && o->timeout > 0;
+           o->retain_for >= TG_SEC(1) &&
+           (o->max_retain_for == 0 || o->max_retain_for >= o->retain_for) && o->retain_events > 0 &&
+           o->log_events > 0 && o->max_event_bytes > 0 && o->max_pending > 0 && o->timeout > 0;
 }
 
 enum tg_rc tg_store_group_init(struct tg_store_group *g, const struct tg_store_ops *ops,
@@ -168,6 +169,7 @@ static void finish(struct operation *op, const struct tg_answer *a)
     case TG_VERB_DEVICE_DELETE:
     case TG_VERB_ONCE:
     case TG_VERB_DENY:
+    case TG_VERB_INDEX_WRITE:
         op->done.plain(a->rc, op->arg);
         break;
     case TG_VERB_DEVICE_TOUCH:
@@ -176,6 +178,9 @@ static void finish(struct operation *op, const struct tg_answer *a)
         break;
     case TG_VERB_DENIED:
         op->done.denied(a->rc, a->denied, a->n, op->arg);
+        break;
+    case TG_VERB_INDEX_LOAD:
+        op->done.index(a->rc, a->rows, a->n, a->next, op->arg);
         break;
     case TG_VERB_DEVICE_ACK:
         op->done.ack(a->rc, a->acks, a->n, op->arg);
@@ -369,6 +374,18 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
     return feed.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
 }
 
+static bool is_retention(const struct tg_store *s, tg_usec retain_for)
+{
+    return retain_for == 0 ||
+           (retain_for >= TG_SEC(1) && retain_for <= tg_store_max_retain(&s->group->opts));
+}
+
+static bool is_index_change(const struct tg_write *w)
+{
+    return w->index_pk.n == 0 || (w->feed.n != 0 && w->index_pk.n <= TG_INDEX_FIELD_MAX &&
+                                  w->index_put.n <= TG_INDEX_VALUE_MAX);
+}
+
 static bool is_once(tg_str key, tg_usec ttl)
 {
     return key.n > 0 && key.n <= TG_ONCE_MAX && ttl >= TG_MS(1) && ttl <= TG_ONCE_TTL_MAX;
@@ -392,10 +409,15 @@ enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_appe
                                .topic = w->topic,
                                .payload = w->payload,
                                .once = w->once,
-                               .ttl = w->once.n == 0 ? 0 : w->once_ttl};
+                               .ttl = w->once.n == 0 ? 0 : w->once_ttl,
+                               .retain_for = w->retain_for,
+                               .retain_events = w->retain_events,
+                               .index_pk = w->index_pk,
+                               .index_put = w->index_put};
     const union tg_done end = {.append = done};
 
-    if (w->topic.n == 0 || (w->once.n != 0 && !is_once(w->once, w->once_ttl))) {
+    if (w->topic.n == 0 || (w->once.n != 0 && !is_once(w->once, w->once_ttl)) ||
+        !is_retention(s, w->retain_for) || !is_index_change(w)) {
         return TG_EBADPARAM;
     }
     return tg_store_start(s, &ask, end, arg);
@@ -451,11 +473,13 @@ enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, 
                                .topic = req->topic,
                                .after = req->after,
                                .up_to = req->up_to,
-                               .max_entries = TG_MIN(req->max_entries, (unsigned)TG_PAGE_MAX)};
+                               .max_entries = TG_MIN(req->max_entries, (unsigned)TG_PAGE_MAX),
+                               .retain_for = req->retain_for};
     const union tg_done end = {.page = done};
 
-    return req->topic.n == 0 || req->max_entries == 0 ? TG_EBADPARAM
-                                                      : tg_store_start(s, &ask, end, arg);
+    return req->topic.n == 0 || req->max_entries == 0 || !is_retention(s, req->retain_for)
+               ? TG_EBADPARAM
+               : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_lane_fn *done,

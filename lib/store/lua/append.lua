@@ -1,9 +1,10 @@
 -- append.lua - one event of a topic, or one gap of a feed: the log gives the id, the lane
 -- repeats it.
 --
--- KEYS: meta, log, lane, f [, lease] [, key that is used once]
+-- KEYS: meta, log, lane, f [, lease [, index]] [, key that is used once]
 -- ARGV: epoch, fence or '' (no lease), kind (e or g), name, payload, field in f, retain ms,
---       lane's maximum, log's maximum, life of the key in ms or ''
+--       lane's maximum, log's maximum, life of the key in ms or '', primary key of the row in the
+--       index or '', its text or '' (the row goes), life of the index in ms
 -- Returns {OK, id} or, with nothing written, {EPOCH}, {FENCED} or {CONFLICT, the first one's id}.
 
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'start', 'floor')
@@ -46,6 +47,14 @@ trim(KEYS[2], tonumber(ARGV[9]))
 redis.call('PEXPIRE', KEYS[3], string.format('%.0f', tonumber(ARGV[7]) + 3600000))
 redis.call('HSET', KEYS[4], ARGV[6], floor .. ' ' .. id)
 redis.call('HSET', KEYS[1], 'last', id)
+if ARGV[11] ~= '' then
+    if ARGV[12] ~= '' then
+        redis.call('HSET', KEYS[6], ARGV[11], ARGV[12])
+    else
+        redis.call('HDEL', KEYS[6], ARGV[11])
+    end
+    redis.call('PEXPIRE', KEYS[6], ARGV[13])
+end
 if once then
     redis.call('SET', once, ARGV[1] .. '.' .. id, 'PX', ARGV[10])
 end
