@@ -33,14 +33,57 @@ struct tg_config_origin {
 /* What the key of a declared topic is, and how it must be spelt. */
 enum tg_config_topic_key { TG_TOPIC_BY_TEXT, TG_TOPIC_BY_UUID, TG_TOPIC_BY_INT };
 
-enum { TG_CONFIG_TOPICS_MAX = 128 };
+enum {
+    TG_CONFIG_TOPICS_MAX = 128,
+    TG_CONFIG_TABLES_MAX = 256,
+    TG_CONFIG_PRIMARY_KEY_MAX = 8,
+    TG_CONFIG_COLUMNS_MAX = 256,
+};
 
+enum tg_config_deletes { TG_DELETES_BY_INDEX, TG_DELETES_BY_SOFT };
+
+struct tg_config_revoke {
+    const char *table;
+    const char *key;
+    const char *user;
+};
+
+/* What its texts mean beyond their form, server/declare.c reads. */
 struct tg_config_topic {
     const char *name;
     bool is_public;
     enum tg_config_topic_key key_type;
+    const char *table; /* schema.table; empty: the topic is published */
+    const char *key;   /* column */
+    struct tg_config_list columns;
+    const char *where;
+    const char *authorize;
+    struct tg_config_revoke revoke_on;
+    uint64_t recheck_ms;
+    const char *catchup; /* column */
+    bool catches_inserts;
+    enum tg_config_deletes deletes;
+    uint64_t retain_for_ms; /* 0: the store's, as below */
+    uint64_t retain_events;
     unsigned given; /* members that the file has, as bits: config/topics.c */
     unsigned line;
+    unsigned where_line;
+    unsigned authorize_line;
+};
+
+struct tg_config_table {
+    const char *schema;
+    const char *name;
+    struct tg_config_list primary_key; /* none given: id */
+    const char *catchup;               /* column; may be empty */
+    unsigned given;
+    unsigned line;
+};
+
+struct tg_config_tables {
+    struct tg_config_table items[TG_CONFIG_TABLES_MAX];
+    size_t n;
+    unsigned line; /* of the section; 0: there is none */
 };
 
 struct tg_config_topics {
@@ -98,7 +141,8 @@ enum { TG_CONFIG_KEYS = 0 TG_CONFIG_SECTIONS(TG_CONFIG_COUNT) };
 
 struct tg_config {
     TG_CONFIG_SECTIONS(TG_CONFIG_STRUCT)
-    struct tg_config_topics topics;                 /* its names are the operator's */
+    struct tg_config_tables tables;                 /* names are the operator's, */
+    struct tg_config_topics topics;                 /* here too */
     struct tg_config_origin origin[TG_CONFIG_KEYS]; /* by the key's place in keys.h */
     struct tg_arena arena;                          /* holds the texts */
 };

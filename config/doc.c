@@ -1,6 +1,7 @@
 /* doc.c - `tidegate --dump` and `tidegate --config-doc`. */
 #include "config/doc.h"
 
+#include "config/tables.h"
 #include "config/topics.h"
 #include "config/value.h"
 
@@ -83,6 +84,7 @@ void tg_config_dump(const struct tg_config *cfg, struct tg_buf *out)
         }
         dump_key(cfg, &keys[i], out);
     }
+    tg_tables_render(cfg, out);
     tg_topics_render(cfg, out);
 }
 
@@ -123,5 +125,6 @@ void tg_config_doc(struct tg_buf *out)
             }
         }
     }
+    tg_tables_doc(out);
     tg_topics_doc(out);
 }

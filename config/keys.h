@@ -166,6 +166,9 @@
       "Channels on one upstream Realtime socket, as the project's plan allows.")                   \
     K(realtime, joins_per_second, U32, "50", "1", "10000", RESTART, PLAIN,                         \
       "Channel joins per second, as the project's plan allows.")                                   \
+    K(realtime, joins_jitter, DURATION, "500ms", "0", "1m", RESTART, PLAIN,                        \
+      "How much later than it could a join comes at most, at random: gateways that lost the same " \
+      "socket do not join in step.")                                                               \
     K(realtime, heartbeat, DURATION, "25s", "1s", "1m", RESTART, PLAIN,                            \
       "Time between two heartbeats on an upstream Realtime socket.")                               \
     K(realtime, message_bytes, BYTES, "4m", "64k", "64m", RESTART, PLAIN,                          \
@@ -177,7 +180,36 @@
     K(strict, per_user, U32, "10", "1", "1000", RESTART, PLAIN,                                    \
       "Strict topics that one user may follow at once.")                                           \
     K(strict, max_feeds, U32, "1000", "1", "100000", RESTART, PLAIN,                               \
-      "Upstream channels for strict topics, over all users.")
+      "Upstream channels for strict topics, over all users.")                                      \
+    K(strict, index_rows, U32, "10000", "0", "10000000", RESTART, PLAIN,                           \
+      "Primary keys that are remembered of one strict topic, so that a DELETE goes only to who "   \
+      "could see the row. Beyond it a DELETE of an unknown row is a reset.")
+
+#define TG_CONFIG_INDEX(K)                                                                         \
+    K(index, max_rows, U32, "1000000", "1", "100000000", RESTART, PLAIN,                           \
+      "Rows of one table that are indexed. Beyond it hello says deletes: partial, and a DELETE "   \
+      "of an unknown row is a gap.")                                                               \
+    K(index, page_rows, U32, "1000", "1", "100000", RESTART, PLAIN,                                \
+      "Rows asked for at once while a table is read; not over the project's own max_rows.")        \
+    K(index, max_waiting, U32, "10000", "10", "1000000", RESTART, PLAIN,                           \
+      "Changes of one table that wait while it is read. More of them begin the reading anew.")     \
+    K(index, verify, DURATION, "5m", "0", "1d", RESTART, PLAIN,                                    \
+      "How often a table with catchup is compared with what its topics were told; 0: never.")
+
+#define TG_CONFIG_ACCESS(K)                                                                        \
+    K(access, per_second, U32, "200", "1", "100000", RESTART, PLAIN,                               \
+      "Questions who may read a topic, per second, over all workers. More of them wait.")          \
+    K(access, per_user, U32, "20", "1", "10000", RESTART, PLAIN, "The same for one user.")         \
+    K(access, max_waiting, U32, "10000", "1", "1000000", RESTART, PLAIN,                           \
+      "Questions that wait, over all workers. More are answered 503.")                             \
+    K(access, timeout, DURATION, "10s", "100ms", "1m", RESTART, PLAIN,                             \
+      "How long an answer may take.")                                                              \
+    K(access, cache, U32, "100000", "1", "10000000", RESTART, PLAIN,                               \
+      "Answers that are remembered, over all workers.")                                            \
+    K(access, grace, DURATION, "2m", "0", "1d", RESTART, PLAIN,                                    \
+      "How long beyond recheck a stream is served while PostgREST cannot be asked.")               \
+    K(access, unwatched, DURATION, "60s", "1s", "1d", RESTART, PLAIN,                              \
+      "recheck of all topics whose revoke_on table is not covered just now, if theirs is longer.")
 
 #define TG_CONFIG_STREAMS(K)                                                                       \
     K(streams, max, U32, "10000", "1", "1000000", RESTART, PLAIN,                                  \
@@ -210,6 +242,8 @@
       "Pages of snapshots that one worker reads from PostgREST at once.")                          \
     K(streams, topic_linger, DURATION, "1m", "0", "1h", RESTART, PLAIN,                            \
       "How long a worker keeps a topic's recent events at hand when its last reader has left.")    \
+    K(streams, reset_spread, DURATION, "30s", "0", "1h", RESTART, PLAIN,                           \
+      "At most one reset of a topic in this time for DELETEs of unknown rows.")                    \
     K(streams, token_grace, DURATION, "5m", "0", "1h", RESTART, PLAIN,                             \
       "How long a stream whose token has ended waits, without events, for a fresh one.")           \
     K(streams, max_age, DURATION, "12h", "0", "30d", RESTART, PLAIN,                               \
@@ -261,6 +295,8 @@
     S(gateway, TG_CONFIG_GATEWAY, "This gateway among others.")                                    \
     S(realtime, TG_CONFIG_REALTIME, "The upstream Realtime sockets.")                              \
     S(strict, TG_CONFIG_STRICT, "Table topics, for which Supabase's own policies decide.")         \
+    S(index, TG_CONFIG_INDEX, "Rows of the tables behind declared topics.")                        \
+    S(access, TG_CONFIG_ACCESS, "Questions who may read a declared topic (authorize).")            \
     S(streams, TG_CONFIG_STREAMS, "Streams to clients.")                                           \
     S(polls, TG_CONFIG_POLLS, "Polls.")                                                            \
     S(publish, TG_CONFIG_PUBLISH, "Events of declared topics, by POST /sync/v1/publish.")          \

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config/check.h"
+#include "config/tables.h"
 #include "config/topics.h"
 #include "config/value.h"
 #include "config/yaml.h"
@@ -77,7 +78,7 @@ static void complain_unknown(struct loader *l, tg_str name)
             tg_buf_printf(l->errors, "%s%s", sep, sections[i].name);
             sep = ", ";
         }
-        tg_buf_printf(l->errors, "%stopics", sep);
+        tg_buf_printf(l->errors, "%stables, topics", sep);
     } else {
         tg_buf_str(l->errors, TG_STR(" is not a key; this section has: "));
         for (size_t i = 0; i < TG_CONFIG_KEYS; i++) {
@@ -163,7 +164,7 @@ static void on_item(const struct tg_yaml_item *item, void *arg)
     const struct tg_config_key *key = tg_config_key_find(item->name);
     const struct tg_config_section *section = tg_config_section_find(item->name);
 
-    if (tg_topics_take(l->cfg, item, on_topic, l)) {
+    if (tg_topics_take(l->cfg, item, on_topic, l) || tg_tables_take(l->cfg, item, on_topic, l)) {
         return;
     }
     if (key != NULL) {
@@ -365,6 +366,7 @@ enum tg_rc tg_config_load(const char *path, char *const *environment, struct tg_
         return TG_EBADPARAM;
     }
     tg_check_derive(l.cfg);
+    tg_topics_derive(l.cfg);
     *ret_cfg = l.cfg;
     return TG_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config/load.h"
+#include "config/tables.h"
 #include "config/topics.h"
 #include "config/value.h"
 #include "util/ref.h"
@@ -72,9 +73,32 @@ static bool is_derived_twice(const struct tg_config *a, const struct tg_config *
     return a->origin[i].from == TG_FROM_DERIVED && b->origin[i].from == TG_FROM_DERIVED;
 }
 
+/* A section whose names are the operator's: as a whole, and not live. */
+struct named {
+    const char *section;
+    void (*render)(const struct tg_config *cfg, struct tg_buf *out);
+    void (*copy)(struct tg_config *to, const struct tg_config *from);
+};
+
+static void take_named(const struct tg_config *old, struct tg_config *fresh,
+                       const struct named *section, tg_snapshot_change_fn *on_change, void *arg)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf before = {.max = TG_TOPICS_TEXT_MAX};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf after = {.max = TG_TOPICS_TEXT_MAX};
+
+    section->render(old, &before);
+    section->render(fresh, &after);
+    if (!tg_str_eq(tg_buf_view(&before), tg_buf_view(&after))) {
+        on_change(section->section, false, arg);
+    }
+    section->copy(fresh, old);
+}
+
 struct tg_snapshot *tg_snapshot_reload(const struct tg_snapshot *s, struct tg_config *fresh,
                                        tg_snapshot_change_fn *on_change, void *arg)
 {
+    static const struct named tables = {"tables", tg_tables_render, tg_tables_copy};
+    static const struct named topics = {"topics", tg_topics_render, tg_topics_copy};
     const struct tg_config_key *keys = tg_config_keys();
     struct tg_buf before;
     struct tg_buf after;
@@ -98,14 +122,8 @@ struct tg_snapshot *tg_snapshot_reload(const struct tg_snapshot *s, struct tg_co
             fresh->origin[i] = s->cfg->origin[i];
         }
     }
-    tg_buf_clear(&before);
-    tg_buf_clear(&after);
-    tg_topics_render(s->cfg, &before);
-    tg_topics_render(fresh, &after);
-    if (!tg_str_eq(tg_buf_view(&before), tg_buf_view(&after))) {
-        on_change("topics", false, arg);
-        tg_topics_copy(fresh, s->cfg);
-    }
+    take_named(s->cfg, fresh, &tables, on_change, arg);
+    take_named(s->cfg, fresh, &topics, on_change, arg);
     tg_buf_fini(&before);
     tg_buf_fini(&after);
     return create(fresh, s->number + 1);

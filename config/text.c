@@ -185,6 +185,20 @@ bool tg_text_is_origin(tg_str text)
            is_authority(text);
 }
 
+bool tg_text_is_identifier(tg_str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+                         (unsigned char)c >= 0x80;
+
+        if (!is_letter && (i == 0 || !((c >= '0' && c <= '9') || c == '$'))) {
+            return false;
+        }
+    }
+    return text.n > 0 && text.n <= 63 && tg_str_is_utf8(text);
+}
+
 bool tg_text_is_table(tg_str text)
 {
     size_t dot = tg_str_find(text, '.');

@@ -22,6 +22,10 @@ bool tg_text_is_url(tg_str text, const char *schemes, unsigned parts);
 /* "*", or scheme://host[:port] in lower case, as browsers send it. */
 bool tg_text_is_origin(tg_str text);
 
+/* A name that PostgreSQL takes without quotes (but for the case of its letters): letters, digits, _
+ * and $, not beginning with a digit or $, at most 63 bytes. */
+bool tg_text_is_identifier(tg_str text);
+
 /* "schema.table". */
 bool tg_text_is_table(tg_str text);
 

@@ -386,3 +386,13 @@ void tg_value_describe(const struct tg_config_key *key, struct tg_buf *out)
         tg_buf_printf(out, ", %s to %s bytes", key->least, key->most);
     }
 }
+
+enum tg_rc tg_value_duration(tg_str text, uint64_t *ret_ms)
+{
+    return to_number(TG_CONFIG_KEY_DURATION, text, ret_ms) ? TG_OK : TG_EBADPARAM;
+}
+
+void tg_value_put_duration(uint64_t ms, struct tg_buf *out)
+{
+    render_number(TG_CONFIG_KEY_DURATION, ms, out);
+}

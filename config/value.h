@@ -17,4 +17,9 @@ void tg_value_render(const struct tg_config_key *key, const struct tg_config *cf
 /* Appends what is allowed, in words: "a duration from 1s to 5m (ms, s, m, h, d)". */
 void tg_value_describe(const struct tg_config_key *key, struct tg_buf *out);
 
+/* "10s", "0". TG_EBADPARAM. */
+enum tg_rc tg_value_duration(tg_str text, uint64_t *ret_ms) TG_MUST_USE;
+/* Appends it as it is read. */
+void tg_value_put_duration(uint64_t ms, struct tg_buf *out);
+
 #endif

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/doc.h"
 #include "config/load.h"
+#include "server/declare.h"
 #include "server/health.h"
 
 #define HEALTH_TIMEOUT TG_SEC(2)
@@ -147,11 +148,17 @@ static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environ
                                   struct tg_buf *err)
 {
     struct tg_config *cfg = NULL;
+    struct tg_declare *declare = NULL;
     enum tg_exit status = TG_EXIT_OK;
 
     if (tg_config_load(cli->path, environment, &cfg, err) != TG_OK) {
         return TG_EXIT_CONFIG;
     }
+    if (tg_declare_create(cfg, cli->path, err, &declare) != TG_OK) {
+        tg_config_destroy(cfg);
+        return TG_EXIT_CONFIG;
+    }
+    tg_declare_destroy(declare); /* the gateway makes its own */
     if (cli->action == TG_CLI_RUN) {
         *ret_cfg = cfg;
         return TG_EXIT_OK;

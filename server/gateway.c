@@ -15,11 +15,13 @@
 #include "auth/jwks.h"
 #include "auth/seal.h"
 #include "config/config.h"
+#include "config/load.h"
 #include "config/text.h"
 #include "handlers/control.h"
 #include "handlers/quota.h"
 #include "realtime/hub.h"
 #include "server/admin.h"
+#include "server/declare.h"
 #include "server/listener.h"
 #include "server/report.h"
 #include "server/trust.h"
@@ -39,8 +41,7 @@ struct tg_gateway {
     struct tg_handler_opts handlers;
     tg_str *strict_tables;
     tg_str *cors_origins;
-    struct tg_declared *topics;
-    struct tg_declared_list declared;
+    struct tg_declare *declare;
     char *jwks_target;
     char *authority;
     struct tg_control_relay *relay;
@@ -75,26 +76,6 @@ static tg_str *to_strs(const struct tg_config_list *list)
         out[i] = tg_str_of(list->items[i]);
     }
     return out;
-}
-
-static void fill_topics(struct tg_gateway *g)
-{
-    static const enum tg_key_type types[] = {
-        [TG_TOPIC_BY_TEXT] = TG_KEY_TEXT,
-        [TG_TOPIC_BY_UUID] = TG_KEY_UUID,
-        [TG_TOPIC_BY_INT] = TG_KEY_INT,
-    };
-    const struct tg_config_topics *topics = &g->cfg->topics;
-
-    g->topics = tg_calloc(topics->n, sizeof(*g->topics));
-    for (size_t i = 0; i < topics->n; i++) {
-        const struct tg_config_topic *t = &topics->items[i];
-
-        g->topics[i] = (struct tg_declared){.name = tg_str_of(t->name),
-                                            .key_type = types[t->key_type],
-                                            .is_public = t->is_public};
-    }
-    g->declared = (struct tg_declared_list){g->topics, topics->n};
 }
 
 /* What stands behind scheme and authority; "/" if nothing does. */
@@ -190,8 +171,7 @@ static void fill_handlers(struct tg_gateway *g)
     h->snapshot_bytes = c->streams.snapshot_bytes;
     h->snapshot_reads = c->streams.snapshot_reads;
     h->snapshot_patience = TG_MS(c->timeouts.send_idle_ms);
-    fill_topics(g);
-    h->declared = &g->declared;
+    h->declared = tg_declare_topics(g->declare);
     h->max_topics = c->streams.topics_max;
     h->poll_next = TG_MS(c->polls.next_ms);
     h->poll_bytes = c->polls.bytes;
@@ -305,6 +285,8 @@ static enum tg_rc make_hub(struct tg_gateway *g)
         .feeds_per_user = c->strict.per_user,
         .lease = TG_MS(c->gateway.lease_ms),
         .max_appends = TG_MIN(c->store.max_pending / 2, (uint32_t)MAX_APPENDS),
+        .declared = tg_declare_topics(g->declare),
+        .service_key = or_null(c->supabase.service_key),
     };
 
     return tg_hub_create(&opts, &g->hub);
@@ -459,6 +441,7 @@ static enum tg_rc raise_descriptors(const struct tg_gateway *g)
 
 enum tg_rc tg_gateway_start(const struct tg_config *cfg, struct tg_gateway **ret_gateway)
 {
+    TG_CLEANUP(tg_buf_fini) struct tg_buf errors = {.max = TG_CONFIG_ERRORS_MAX};
     struct tg_gateway *g = TG_NEW(struct tg_gateway);
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     enum tg_rc rc = TG_OK;
@@ -468,6 +451,12 @@ enum tg_rc tg_gateway_start(const struct tg_config *cfg, struct tg_gateway **ret
     g->n_workers = cfg->server.workers != 0 ? cfg->server.workers : (unsigned)TG_MAX(cpus, 1L);
     g->n_workers = TG_MIN(g->n_workers, (unsigned)MAX_WORKERS);
     g->workers = tg_calloc(g->n_workers, sizeof(struct tg_server_worker *));
+    /* The command line has read them before, and told what is wrong. */
+    rc = tg_declare_create(cfg, NULL, &errors, &g->declare);
+    if (rc != TG_OK) {
+        tg_log(TG_LOG_ERROR, "start_failed", TG_KZ("rc", tg_rc_name(rc)));
+        return rc;
+    }
     fill_handlers(g);
     g->trust = tg_trust_create(cfg->server.trusted_proxies.items, cfg->server.trusted_proxies.n);
     rc = raise_descriptors(g);
@@ -534,7 +523,7 @@ void tg_gateway_destroy(struct tg_gateway *g)
     tg_quota_destroy(g->handlers.per_address);
     free(g->strict_tables);
     free(g->cors_origins);
-    free(g->topics);
+    tg_declare_destroy(g->declare);
     free(g->jwks_target);
     free(g->authority);
     free(g);
