@@ -200,6 +200,7 @@ static void on_wake(void *arg)
     (void)tg_mailbox_drain(l->mailbox, l);
     (void)tg_wheel_advance(&l->wheel, tg_clock_mono_us());
     set_wake(l);
+    l->h.on_turn(l->arg); /* a poll may follow before the turn ends */
 }
 
 static void drop_all(struct tg_link *l)

@@ -142,6 +142,18 @@ static void on_peer_close(struct tg_ws *ws, const unsigned char *in, size_t n)
     }
 }
 
+static void on_sul(lws_sorted_usec_list_t *sul)
+{
+    struct tg_wsc *w = TG_CONTAINER_OF(sul, struct tg_wsc, sul);
+
+    w->opts.on_wake(w->opts.arg);
+}
+
+void tg_wsc_wake_in(struct tg_wsc *w, tg_usec after)
+{
+    lws_sul_schedule(w->lws, 0, &w->sul, on_sul, (lws_usec_t)TG_MAX(after, (tg_usec)1));
+}
+
 static int on_socket(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                      size_t len)
 {
@@ -171,6 +183,7 @@ static int on_socket(struct lws *wsi, enum lws_callback_reasons reason, void *us
         return 0;
     case LWS_CALLBACK_WSI_DESTROY: {
         struct tg_ws_handler h = ws->h;
+        struct tg_wsc *w = ws->wsc;
         void *arg = ws->arg;
         unsigned code = ws->close_code;
         char why[sizeof(ws->why)];
@@ -187,6 +200,9 @@ static int on_socket(struct lws *wsi, enum lws_callback_reasons reason, void *us
         memcpy(why, ws->why, sizeof(why));
         free_ws(ws);
         h.on_close(code, tg_str_of(why), arg);
+        /* A time that ran out (and so tg_ws_close()) ends a socket in front of the poll of
+         * lws_service(), which knows nothing of the timers and mail this has led to. */
+        tg_wsc_wake_in(w, 0);
         return 0;
     }
     default:
@@ -207,13 +223,6 @@ static int on_file(struct lws *wsi, enum lws_callback_reasons reason, void *user
         w->opts.on_wake(w->opts.arg);
     }
     return 0;
-}
-
-static void on_sul(lws_sorted_usec_list_t *sul)
-{
-    struct tg_wsc *w = TG_CONTAINER_OF(sul, struct tg_wsc, sul);
-
-    w->opts.on_wake(w->opts.arg);
 }
 
 enum tg_rc tg_wsc_create(const struct tg_wsc_opts *opts, struct tg_wsc **ret_wsc)
@@ -265,11 +274,6 @@ enum tg_rc tg_wsc_create(const struct tg_wsc_opts *opts, struct tg_wsc **ret_wsc
 bool tg_wsc_service(struct tg_wsc *w)
 {
     return lws_service(w->lws, 0) >= 0;
-}
-
-void tg_wsc_wake_in(struct tg_wsc *w, tg_usec after)
-{
-    lws_sul_schedule(w->lws, 0, &w->sul, on_sul, (lws_usec_t)TG_MAX(after, (tg_usec)1));
 }
 
 void tg_wsc_destroy(struct tg_wsc *w)
