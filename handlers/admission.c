@@ -2,6 +2,7 @@
 #include "handlers/admission.h"
 
 #include "auth/token.h"
+#include "handlers/access.h"
 #include "handlers/bearer.h"
 #include "handlers/device_recent.h"
 #include "handlers/device_touch.h"
@@ -346,6 +347,101 @@ static void touch_device(struct tg_admission *a)
     }
 }
 
+static void go_on(struct tg_admission *a, enum tg_rc rc, const char *why)
+{
+    if (rc == TG_OK && a->device.n > 0) {
+        name_device(a);
+        touch_device(a);
+    } else {
+        finish(a, rc, why);
+    }
+}
+
+/* ---- may the user read them? ---- */
+
+struct tg_access_slot {
+    struct tg_admission *a;
+    const struct tg_topic_name *name;
+    struct tg_access_wait *wait;
+};
+
+static void note_access(struct tg_access_slot *slot, enum tg_rc rc)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf why = {.max = (size_t)TG_TOPIC_MAX_BYTES * 2};
+    struct tg_admission *a = slot->a;
+
+    if (rc == TG_OK || a->access != TG_OK) {
+        return;
+    }
+    (void)tg_buf_str(&why, TG_STR("you may not read "));
+    (void)tg_buf_str(&why, slot->name->name);
+    a->access = rc;
+    a->access_why =
+        rc == TG_EFORBIDDEN ? tg_arena_cstr(&a->x->req->arena, tg_buf_view(&why)) : NULL;
+}
+
+static void on_access(enum tg_rc rc, void *arg)
+{
+    struct tg_access_slot *slot = arg;
+    struct tg_admission *a = slot->a;
+
+    slot->wait = NULL;
+    note_access(slot, rc);
+    if (--a->n_asking == 0) {
+        go_on(a, a->access, a->access_why);
+    }
+}
+
+/* Who resumes is asked about anew: much may have changed while nobody followed. */
+static bool is_resume(const struct tg_admission *a, const struct tg_stream_want *want)
+{
+    return want->from != TG_FROM_NOW || (a->device.n > 0 && !a->has_cursor);
+}
+
+static void ask_access(struct tg_admission *a)
+{
+    struct tg_access *access = a->x->w->access;
+    const size_t n = a->n_wants;
+
+    a->slots = tg_arena_alloc(&a->x->req->arena, TG_MAX(n, (size_t)1) * sizeof(*a->slots));
+    a->n_asking = 1; /* this one */
+    for (size_t i = 0; i < n; i++) {
+        struct tg_access_slot *slot = &a->slots[i];
+        enum tg_rc rc = TG_OK;
+
+        *slot = (struct tg_access_slot){.a = a, .name = a->wants[i].name};
+        rc = tg_access_ask(access, a->token, slot->name,
+                           !a->opts.is_poll && is_resume(a, &a->wants[i]), on_access, slot,
+                           &slot->wait);
+        if (rc == TG_EAGAIN) {
+            a->n_asking++;
+        } else {
+            note_access(slot, rc);
+        }
+    }
+    if (--a->n_asking == 0) {
+        go_on(a, a->access, a->access_why);
+    }
+}
+
+static void drop_questions(struct tg_admission *a)
+{
+    for (size_t i = 0; a->slots != NULL && i < a->n_wants; i++) {
+        tg_access_cancel(a->slots[i].wait);
+        a->slots[i].wait = NULL;
+    }
+}
+
+static bool is_any_asked(const struct tg_admission *a)
+{
+    for (size_t i = 0; i < a->n_wants; i++) {
+        if (tg_access_is_asked(a->wants[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_caller(enum tg_rc rc, struct tg_token *token, void *arg)
 {
     struct tg_admission *a = arg;
@@ -360,11 +456,10 @@ static void on_caller(enum tg_rc rc, struct tg_token *token, void *arg)
     if (rc == TG_OK) {
         rc = take_places(a);
     }
-    if (rc == TG_OK && a->device.n > 0) {
-        name_device(a);
-        touch_device(a);
+    if (rc == TG_OK && is_any_asked(a)) {
+        ask_access(a);
     } else {
-        finish(a, rc, why);
+        go_on(a, rc, why);
     }
 }
 
@@ -389,6 +484,7 @@ void tg_admission_fini(struct tg_admission *a)
     if (a->wait != NULL) {
         tg_bearer_cancel(a->wait);
     }
+    drop_questions(a);
     tg_device_touch_cancel(a->touch);
     give_places(a);
     for (size_t i = 0; i < a->n_wants; i++) {

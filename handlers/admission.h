@@ -1,6 +1,7 @@
 /* admission.h - the one way of all transports from a request to "may open" (DESIGN.md 3, 4, 5).
  *
- *   caller -> what is asked for (topics, cursor, device) -> places -> the device's step -> wants
+ *   caller -> what is asked for (topics, cursor, device) -> places -> may the user read them?
+ *          -> the device's step -> wants
  *
  * Where a stream begins on a topic: at the client's own cursor; without one where this device has
  * acknowledged; a topic that it has not acknowledged begins now. */
@@ -11,6 +12,7 @@
 #include "handlers/quota.h"
 #include "realtime/stream.h"
 
+struct tg_access_slot;
 struct tg_bearer_wait;
 struct tg_device_touch;
 struct tg_token;
@@ -19,6 +21,7 @@ struct tg_admit_opts {
     bool needs_topic;         /* SSE, poll: at least one in the query */
     bool takes_place;         /* of the user's and the address' open streams */
     bool takes_last_event_id; /* which is newer than `cursor` */
+    bool is_poll;             /* what is known of access is fresh enough, even for a resume */
     bool is_touch_late;       /* a device that the store has heard of lately does not wait for it */
     tg_str cursor;            /* where to begin, if the query does not say */
 };
@@ -44,6 +47,10 @@ struct tg_admission {
     struct tg_admit_opts opts;
     struct tg_topic_name *names;
     struct tg_bearer_wait *wait;
+    struct tg_access_slot *slots; /* a question about each topic */
+    size_t n_asking;
+    enum tg_rc access; /* the first answer that is not yes */
+    const char *access_why;
     struct tg_device_touch *touch;
     void (*done)(enum tg_rc rc, tg_str why, struct tg_admission *a, void *arg);
     void *arg;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "auth/token.h"
+#include "handlers/access.h"
 #include "handlers/admission.h"
 #include "handlers/worker.h"
 #include "handlers/ws.h"
@@ -231,11 +232,15 @@ enum tg_rc tg_client_open(struct tg_client *c, struct tg_admission *a,
     if (a->token != NULL) {
         join_session(w, c, tg_admission_user(a), a->token->session_id);
     }
+    for (size_t i = 0; i < a->n_wants && c->stream != NULL; i++) {
+        tg_access_follow(w->access, c, a->token, a->wants[i].name);
+    }
     return TG_OK;
 }
 
 void tg_client_leave(struct tg_worker *w, struct tg_client *c)
 {
+    tg_access_leave(w->access, c);
     unlink_from(&w->clients.devices, &c->device);
     unlink_from(&w->clients.sessions, &c->session);
     tg_quota_give(w->opts->per_user, w->index, &c->user_place);
@@ -250,6 +255,7 @@ enum tg_rc tg_client_token(struct tg_worker *w, struct tg_client *c, struct tg_t
     if (rc != TG_OK) {
         return rc;
     }
+    tg_access_token(w->access, c, token);
     if (c->session.at != NULL) {
         unlink_from(&w->clients.sessions, &c->session);
         join_session(w, c, u.user_id, token->session_id);

@@ -27,7 +27,8 @@ struct tg_collect {
     tg_usec until;
     bool is_started;
     bool is_full;
-    const char *why; /* the stream ended */
+    enum tg_rc failed; /* of a topic that worked; TG_OK: none */
+    const char *why;   /* the stream ended */
     tg_collect_fn *done;
     void *arg;
 };
@@ -166,7 +167,8 @@ static void take_the_rest(struct tg_collect *c)
 
 static bool is_over(const struct tg_collect *c)
 {
-    return c->got.n > 0 || c->got.topics.n > 0 || tg_loop_now(c->w->loop) >= c->until;
+    return c->failed != TG_OK || c->got.n > 0 || c->got.topics.n > 0 ||
+           tg_loop_now(c->w->loop) >= c->until;
 }
 
 /* The end of a turn in which something came or the wait was over. */
@@ -179,6 +181,8 @@ static bool on_turn(struct tg_task *task)
     }
     if (c->client.stream == NULL && c->got.n == 0 && strcmp(c->why, "store") == 0) {
         finish(c, TG_ESTORE, TG_STR(""));
+    } else if (c->failed != TG_OK && c->got.n == 0) {
+        finish(c, c->failed, TG_STR("a topic does not work any more"));
     } else if (c->client.stream == NULL || is_over(c)) {
         finish(c, TG_OK, TG_STR(""));
     }
@@ -285,6 +289,21 @@ static void on_end(const char *why, void *arg)
     tg_loop_task_start(c->w->loop, &c->turn);
 }
 
+/* A topic may not be read any more, or does not work: nothing is waited for. Who asks again without
+ * it has the others. */
+static void on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_rc rc,
+                     tg_str message, tg_id ref, void *arg)
+{
+    struct tg_collect *c = arg;
+
+    (void)s;
+    (void)t;
+    (void)message;
+    (void)ref;
+    c->failed = rc;
+    tg_loop_task_start(c->w->loop, &c->turn);
+}
+
 enum tg_rc tg_collect_start(struct tg_admission *a, const struct tg_collect_opts *opts,
                             tg_collect_fn *done, void *arg, struct tg_collect **ret_collect)
 {
@@ -292,7 +311,8 @@ enum tg_rc tg_collect_start(struct tg_admission *a, const struct tg_collect_opts
                                             .on_refused = on_refused,
                                             .bytes = frame_bytes,
                                             .writev = take_frames,
-                                            .on_end = on_end};
+                                            .on_end = on_end,
+                                            .on_topic = on_topic};
     struct tg_collect *c = TG_NEW(struct tg_collect);
     enum tg_rc rc = TG_OK;
 

@@ -68,6 +68,18 @@ void tg_error_body(struct tg_buf *out, enum tg_rc rc, tg_str details, tg_str hin
     (void)tg_buf_char(out, '}');
 }
 
+void tg_error_members(struct tg_buf *out, enum tg_rc rc, tg_str details)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf body = {.max = MAX_ERROR_BYTES};
+
+    tg_error_body(&body, rc, details, TG_STR(""));
+    if (tg_buf_rc(&body) != TG_OK) {
+        tg_buf_clear(&body);
+        tg_error_body(&body, rc, TG_STR(""), TG_STR(""));
+    }
+    (void)tg_buf_str(out, tg_str_make(body.p + 1, body.n - 2)); /* its own braces */
+}
+
 struct refusal {
     struct tg_worker *w;
     struct tg_conn *conn;

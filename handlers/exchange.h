@@ -46,6 +46,8 @@ void tg_exchange_log_end(const struct tg_exchange *x, enum tg_rc why);
 void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *head, void *arg);
 
 /* The body alone. */
+/* The members of that object, without braces; details that are too long are left out. */
+void tg_error_members(struct tg_buf *out, enum tg_rc rc, tg_str details);
 void tg_error_body(struct tg_buf *out, enum tg_rc rc, tg_str details, tg_str hint);
 
 /* Query parameters, decoded ("%xx", '+' is a blank). Walks: start with *at = 0; TG_EEOF at the

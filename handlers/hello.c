@@ -47,6 +47,14 @@ void tg_hello_put(struct tg_buf *out, const struct tg_handler_opts *o, tg_str de
                                  "yields no event\"]"));
 }
 
+void tg_hello_put_revoked(struct tg_buf *out, tg_str topic, enum tg_rc rc, tg_str message)
+{
+    (void)tg_buf_str(out, TG_STR("\"topic\":"));
+    (void)tg_json_quote(out, topic);
+    (void)tg_buf_char(out, ',');
+    tg_error_members(out, rc, message);
+}
+
 void tg_hello_put_field(struct tg_buf *out, tg_str name, tg_str value)
 {
     (void)tg_buf_str(out, name);

@@ -12,6 +12,9 @@ void tg_hello_put(struct tg_buf *out, const struct tg_handler_opts *o, tg_str de
 /* The members of one topic's verdict, without braces. */
 void tg_hello_put_topic(struct tg_buf *out, const struct tg_stream_topic *t);
 
+/* The members of a `revoked`, without braces: the topic does not work any more, and why. */
+void tg_hello_put_revoked(struct tg_buf *out, tg_str topic, enum tg_rc rc, tg_str message);
+
 /* Fields of the answer's head, each "Name: value\r\n": the request's id, the verdict, a device that
  * has just been issued. */
 struct tg_admission;

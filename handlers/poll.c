@@ -324,7 +324,7 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
 void tg_poll_start(struct tg_exchange *x)
 {
     static const struct tg_request_handler handler = {.on_gone = on_gone};
-    struct tg_admit_opts opts = {.needs_topic = true, .is_touch_late = true};
+    struct tg_admit_opts opts = {.needs_topic = true, .is_poll = true, .is_touch_late = true};
     struct poll *p = tg_arena_alloc(&x->req->arena, sizeof(*p));
     const char *why = "a poll takes no body";
     enum tg_rc rc = TG_EBADREQ;

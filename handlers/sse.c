@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
+#include "handlers/access.h"
 #include "handlers/admission.h"
 #include "handlers/cors.h"
 #include "handlers/hello.h"
@@ -266,7 +267,7 @@ static void on_rows_done(enum tg_rc rc, tg_str why, tg_str hint, bool has_begun,
 
     e->snapshot = NULL;
     if (rc == TG_OK) {
-        tg_stream_release(e->client.stream);
+        tg_stream_release(e->client.stream, TG_HOLD_ROWS);
     } else if (has_begun) {
         tg_stream_end(e->client.stream, "snapshot", 0);
     } else {
@@ -349,7 +350,7 @@ static void on_start(struct tg_stream *s, const struct tg_stream_start *start, v
     }
     tg_admission_begun(e->a, start);
     if (go_raw(e, tg_buf_view(&out)) && is_held) {
-        tg_stream_release(s);
+        tg_stream_release(s, TG_HOLD_ROWS);
     }
 }
 
@@ -391,13 +392,33 @@ static void on_end(const char *why, void *arg)
     tg_conn_close(e->conn);
 }
 
+/* A topic does not work any more; the others go on. */
+static void on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_rc rc,
+                     tg_str message, tg_id ref, void *arg)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf json = {.max = MAX_HEAD_BYTES};
+    struct sse *e = arg;
+
+    (void)ref; /* always 0: none is added */
+    (void)tg_buf_char(&json, '{');
+    tg_hello_put_revoked(&json, t->name, rc, message);
+    (void)tg_buf_char(&json, '}');
+    tg_access_unfollow(((struct tg_worker *)tg_conn_server_arg(e->conn))->access, &e->client,
+                       t->name);
+    (void)tg_stream_tell(s, tg_frame_named(TG_STR("revoked"), tg_buf_view(&json)));
+    if (tg_stream_topics(s) == 0) {
+        tg_stream_end(s, rc == TG_EFORBIDDEN ? "revoked" : "refused", 0);
+    }
+}
+
 /* ---- the start ---- */
 
 static const struct tg_sink_ops sink = {.on_start = on_start,
                                         .on_refused = on_refused,
                                         .bytes = frame_bytes,
                                         .writev = write_frames,
-                                        .on_end = on_end};
+                                        .on_end = on_end,
+                                        .on_topic = on_topic};
 
 /* What stops an EventSource, which would come again with the same URL (HTML 9.2.3). */
 static void answer_no_content(struct tg_exchange *x)

@@ -12,6 +12,7 @@
 #include "realtime/stream.h"
 #include "upstream/client.h"
 
+struct tg_access;
 struct tg_control_relay;
 struct tg_deny;
 struct tg_jwks_fetch;
@@ -74,7 +75,15 @@ struct tg_handler_opts {
     unsigned max_devices;       /* of a user */
     unsigned max_device_topics; /* that a device has ever named */
     unsigned max_anonymous;     /* anonymous devices in all */
-    struct tg_quota *per_user;  /* open streams; shared, each worker writes its own part */
+    /* Questions about access (handlers/access.h). */
+    unsigned access_per_sec;   /* of one worker */
+    unsigned access_per_user;  /* a second */
+    unsigned access_waiting;   /* questions that wait, of one worker */
+    unsigned access_cache;     /* verdicts kept that nobody needs now, of one worker */
+    tg_usec access_timeout;    /* of an answer */
+    tg_usec access_unwatched;  /* recheck, while nobody follows the rows that decide */
+    tg_usec access_grace;      /* beyond `recheck`, while nobody answers */
+    struct tg_quota *per_user; /* open streams; shared, each worker writes its own part */
     struct tg_quota *per_address;
 };
 
@@ -82,7 +91,8 @@ struct tg_worker_counts {
     tg_count proxied, proxy_errors, tunnels, refused, streams_opened, polls, polls_at_once,
         jwks_fetches, jwks_failures, controls, signouts, signout_retries, denied, tickets,
         published, publish_duplicates, publish_failures, snapshots, snapshot_rows,
-        snapshot_failures, stream_caps, device_touches, device_caps;
+        snapshot_failures, stream_caps, device_touches, device_caps, access_asked, access_known,
+        access_shared, access_refused, access_unknown, access_held, access_revoked;
 };
 
 struct tg_worker {
@@ -97,7 +107,8 @@ struct tg_worker {
     struct tg_fanout *fanout;
     struct tg_client_tables clients;
     struct tg_census census;
-    struct tg_deny *deny;         /* handlers/session.c fills it; NULL: nobody is refused */
+    struct tg_deny *deny; /* handlers/session.c fills it; NULL: nobody is refused */
+    struct tg_access *access;
     struct tg_sessions *sessions; /* handlers/session.c's */
     struct tg_control_relay *relay;
     struct tg_list control_waits; /* handlers/control.c's */

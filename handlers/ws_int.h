@@ -12,6 +12,7 @@
 #include "handlers/client.h"
 #include "ws/parser.h"
 
+struct tg_access_wait;
 struct tg_device_touch;
 struct tg_snapshot;
 struct tg_bearer_wait;
@@ -48,6 +49,7 @@ struct ws_ask {
     tg_id id;
     struct tg_device_touch *touch;
     struct tg_bearer_wait *wait;
+    struct tg_access_wait *access;
     struct tg_topic_name topic; /* of a subscribe */
     struct tg_stream_want want;
     char *key;        /* [owned] rows first, in the order of this column; NULL: no rows */

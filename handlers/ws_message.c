@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "auth/token.h"
+#include "handlers/access.h"
 #include "handlers/bearer.h"
 #include "handlers/device_touch.h"
 #include "handlers/exchange.h"
@@ -21,7 +22,6 @@
 enum {
     MAX_REF_BYTES = 128, /* as it is written in JSON */
     MAX_ASKS = 80,
-    MAX_ERROR_BYTES = 4 * 1024, /* an answer holds it, with a topic and a ref */
 };
 
 /* ---- answers ---- */
@@ -46,26 +46,14 @@ void ws_say_ok(struct ws *e, tg_str ref, tg_str members)
     ws_say(e, tg_buf_view(&out));
 }
 
-/* The members of an error answer over HTTP. `details`: a sentence, may be empty. */
-static void put_error(struct tg_buf *out, enum tg_rc rc, tg_str details)
-{
-    TG_CLEANUP(tg_buf_fini) struct tg_buf body = {.max = MAX_ERROR_BYTES};
-
-    tg_error_body(&body, rc, details, TG_STR(""));
-    if (tg_buf_rc(&body) != TG_OK) {
-        tg_buf_clear(&body);
-        tg_error_body(&body, rc, TG_STR(""), TG_STR(""));
-    }
-    (void)tg_buf_char(out, ',');
-    (void)tg_buf_str(out, tg_str_skip(tg_buf_view(&body), 1)); /* its own brace */
-}
-
 void ws_say_error(struct ws *e, tg_str ref, enum tg_rc rc, tg_str details)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = WS_MAX_ANSWER_BYTES};
 
     put_start(&out, "error", ref);
-    put_error(&out, rc, details);
+    (void)tg_buf_char(&out, ',');
+    tg_error_members(&out, rc, details);
+    (void)tg_buf_char(&out, '}');
     ws_say(e, tg_buf_view(&out));
 }
 
@@ -98,6 +86,7 @@ void ws_free_ask(struct ws_ask *ask)
     if (ask->wait != NULL) {
         tg_bearer_cancel(ask->wait);
     }
+    tg_access_cancel(ask->access);
     tg_topic_fini(&ask->topic);
     free(ask->key);
     free(ask->failed);
@@ -203,7 +192,9 @@ static void add(struct ws_ask *ask)
     enum tg_rc rc = tg_stream_add(e->client.stream, &user, &ask->want, ask->id);
 
     ask->is_added = rc == TG_OK;
-    if (rc == TG_ECONFLICT) {
+    if (rc == TG_OK) {
+        tg_access_follow(ws_worker(e)->access, &e->client, e->token, &ask->topic);
+    } else if (rc == TG_ECONFLICT) {
         ws_finish_error(ask, rc, TG_STR("this stream has the topic already"));
     } else if (rc == TG_ELIMIT) {
         ws_finish_error(ask, TG_EBADTOPIC, TG_STR("too many topics for one stream"));
@@ -287,6 +278,46 @@ static enum tg_rc read_subscribe(struct ws_ask *ask, tg_str json, const char **r
     return rc;
 }
 
+static void go_on(struct ws_ask *ask)
+{
+    if (ask->e->device != NULL) {
+        touch(ask);
+    } else {
+        add(ask);
+    }
+}
+
+static void take_verdict(struct ws_ask *ask, enum tg_rc rc)
+{
+    if (rc == TG_OK) {
+        go_on(ask);
+    } else {
+        ws_finish_error(ask, rc,
+                        rc == TG_EFORBIDDEN ? TG_STR("you may not read this topic") : TG_STR(""));
+    }
+}
+
+static void on_access(enum tg_rc rc, void *arg)
+{
+    struct ws_ask *ask = arg;
+
+    ask->access = NULL;
+    take_verdict(ask, rc);
+}
+
+/* Who resumes is asked about anew. */
+static void ask_access(struct ws_ask *ask)
+{
+    const struct ws *e = ask->e;
+    const bool is_resume = ask->want.from != TG_FROM_NOW || (e->device != NULL && !ask->has_cursor);
+    enum tg_rc rc = tg_access_ask(ws_worker(e)->access, e->token, &ask->topic, is_resume, on_access,
+                                  ask, &ask->access);
+
+    if (rc != TG_EAGAIN) {
+        take_verdict(ask, rc);
+    }
+}
+
 static void subscribe(struct ws *e, tg_str json, tg_str ref)
 {
     struct ws_ask *ask = ws_new_ask(e, ref);
@@ -298,10 +329,8 @@ static void subscribe(struct ws *e, tg_str json, tg_str ref)
     rc = read_subscribe(ask, json, &why);
     if (rc != TG_OK) {
         ws_finish_error(ask, rc, tg_str_of(why));
-    } else if (e->device != NULL) {
-        touch(ask);
     } else {
-        add(ask);
+        ask_access(ask);
     }
 }
 
@@ -310,9 +339,9 @@ static void say_revoked(struct ws *e, const struct tg_stream_topic *t, enum tg_r
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = WS_MAX_ANSWER_BYTES};
 
-    (void)tg_buf_str(&out, TG_STR("{\"event\":\"revoked\",\"topic\":"));
-    (void)tg_json_quote(&out, t->name);
-    put_error(&out, rc, message);
+    (void)tg_buf_str(&out, TG_STR("{\"event\":\"revoked\","));
+    tg_hello_put_revoked(&out, t->name, rc, message);
+    (void)tg_buf_char(&out, '}');
     ws_say(e, tg_buf_view(&out));
 }
 
@@ -359,6 +388,9 @@ void ws_on_topic(struct tg_stream *s, const struct tg_stream_topic *t, enum tg_r
     struct ws_ask *ask = e->asks;
 
     (void)s;
+    if (rc != TG_OK) {
+        tg_access_unfollow(ws_worker(e)->access, &e->client, t->name);
+    }
     if (ref == 0) {
         on_topic_end(e, t, rc, message);
         return;
@@ -450,6 +482,7 @@ static void unsubscribe(struct ws *e, tg_str json, tg_str ref)
         ws_say_error(e, ref, TG_ENOTFOUND, TG_STR("this stream does not have the topic"));
         return;
     }
+    tg_access_unfollow(ws_worker(e)->access, &e->client, name.name);
     leave_device(e, name.name);
     ws_say_ok(e, ref, TG_STR(""));
     ws_rows_next(e);

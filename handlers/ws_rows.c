@@ -105,7 +105,7 @@ void ws_rows_next(struct ws *e)
         }
     }
     if (e->client.stream != NULL && e->rows == NULL) {
-        tg_stream_release(e->client.stream);
+        tg_stream_release(e->client.stream, TG_HOLD_ROWS);
     }
 }
 
@@ -139,7 +139,7 @@ void ws_rows_begin(struct ws_ask *ask, const struct tg_stream_topic *t)
         said.is_resume = true;
         said.reason = tg_str_of(ask->failed);
     }
-    tg_stream_hold(e->client.stream);
+    tg_stream_hold(e->client.stream, TG_HOLD_ROWS);
     ws_put_verdict(&members, &said);
     ask->members = tg_str_dup(tg_buf_view(&members));
     ask->cursor = tg_str_dup(t->cursor);

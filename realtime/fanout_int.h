@@ -140,7 +140,7 @@ struct tg_stream {
     bool partial_is_ready;
     bool partial_is_event; /* of a topic, not told to this stream alone */
     bool is_blocked;
-    bool is_held;        /* by its transport */
+    uint8_t holds;       /* of enum tg_hold */
     bool is_expired;     /* held for want of a token */
     bool is_warned;      /* `expiring` was told */
     bool has_written;    /* since the last heartbeat */

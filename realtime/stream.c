@@ -381,7 +381,7 @@ enum tg_rc tg_stream_open(struct tg_fanout *f, const struct tg_stream_opts *opts
     s->fanout = f;
     s->ops = opts->ops;
     s->arg = opts->arg;
-    s->is_held = opts->is_held;
+    s->holds = opts->is_held ? TG_HOLD_ROWS : 0;
     s->exp_sec = opts->user.exp_sec;
     s->class_hash = tg_hash(opts->user.class_id);
     tg_list_init(&s->turn);

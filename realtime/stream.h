@@ -91,7 +91,7 @@ struct tg_stream_opts {
     const struct tg_stream_want *wants; /* [borrowed] for the call; distinct topics */
     size_t n_wants;                     /* 0: topics come later; it starts at once */
     struct tg_stream_user user;         /* [borrowed] for the call */
-    bool is_held;                       /* as after tg_stream_hold() */
+    bool is_held;                       /* as after tg_stream_hold(TG_HOLD_ROWS) */
     const struct tg_sink_ops *ops;      /* [borrowed] for ever */
     void *arg;
 };
@@ -126,10 +126,19 @@ bool tg_stream_tell(struct tg_stream *s, struct tg_frame *f);
 /* What has been told: all of it has been written, will be tried soon, or waits for the socket. */
 enum tg_told { TG_TOLD_ALL, TG_TOLD_SOON, TG_TOLD_BLOCKED };
 enum tg_told tg_stream_told(const struct tg_stream *s);
-/* No events until tg_stream_release(); what is told, and heartbeats, go out. Nothing is lost:
- * events wait in the log. */
-void tg_stream_hold(struct tg_stream *s);
-void tg_stream_release(struct tg_stream *s);
+/* No events until it is released for each reason it is held for; what is told, and heartbeats, go
+ * out. Nothing is lost: events wait in the log. */
+enum tg_hold {
+    TG_HOLD_ROWS = 1,   /* rows come first */
+    TG_HOLD_ACCESS = 2, /* whether it may still read is being asked */
+};
+void tg_stream_hold(struct tg_stream *s, enum tg_hold why);
+void tg_stream_release(struct tg_stream *s, enum tg_hold why);
+/* This topic may not be read any more: as when it is refused (on_topic with TG_EFORBIDDEN). Nothing
+ * where the stream does not have it. */
+void tg_stream_revoke(struct tg_stream *s, tg_str name, tg_str message);
+/* How many it has. */
+size_t tg_stream_topics(const struct tg_stream *s);
 /* Ends it with `bye`: `why` (one word, [borrowed] for ever) and when to come back (0: a second),
  * then on_end; one that has not started is refused with TG_EFORBIDDEN, or TG_ESIGNEDOUT. */
 void tg_stream_end(struct tg_stream *s, const char *why, tg_usec retry);

@@ -285,7 +285,7 @@ void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame 
     if (s->is_blocked) {
         /* One that still takes bytes reads on in the store, however slowly. One that is held is not
          * asked to: who holds it sees to its end. */
-        if (is_off_ring(s) && !s->has_written && !s->is_held) {
+        if (is_off_ring(s) && !s->has_written && s->holds == 0) {
             tg_count_add(&s->fanout->counts.slow_consumers, 1);
             stream_end(s, "slow_consumer", TG_EFULL, TG_STR(""));
             return;
@@ -300,7 +300,7 @@ void stream_beat(struct tg_stream *s, struct tg_frame *comment, struct tg_frame 
     }
     s->beats = (uint8_t)((s->beats + 1) % 4);
     /* One that is held may have been told less than its cursors say: a snapshot is under way. */
-    with_position = s->beats == 0 && position != NULL && !s->is_held && stream_is_caught_up(s);
+    with_position = s->beats == 0 && position != NULL && s->holds == 0 && stream_is_caught_up(s);
     if (!with_position && (s->has_written || s->controls != NULL)) {
         stream_flush(s);
         s->has_written = false;

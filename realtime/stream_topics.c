@@ -211,6 +211,23 @@ enum tg_rc tg_stream_remove(struct tg_stream *s, tg_str name)
     return TG_OK;
 }
 
+void tg_stream_revoke(struct tg_stream *s, tg_str name, tg_str message)
+{
+    struct cursor *c = NULL;
+
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    c = s->state == ST_DEAD ? NULL : find_cursor(s, name);
+    if (c != NULL) {
+        stream_refuse(c, TG_EFORBIDDEN, message);
+    }
+}
+
+size_t tg_stream_topics(const struct tg_stream *s)
+{
+    TG_CHECK(s, TG_STREAM_MAGIC);
+    return s->n_cursors;
+}
+
 void tg_stream_each(const struct tg_stream *s, tg_stream_each_fn *fn, void *arg)
 {
     TG_CHECK(s, TG_STREAM_MAGIC);

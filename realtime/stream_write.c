@@ -195,7 +195,7 @@ static void gather_first(const struct tg_stream *s, struct batch *b)
 static void gather(const struct tg_stream *s, struct batch *b)
 {
     gather_first(s, b);
-    if (s->is_held || s->is_expired) {
+    if (s->holds != 0 || s->is_expired) {
         return;
     }
     if (s->n_cursors == 1) {
@@ -435,15 +435,15 @@ enum tg_told tg_stream_told(const struct tg_stream *s)
     return s->is_blocked ? TG_TOLD_BLOCKED : TG_TOLD_SOON;
 }
 
-void tg_stream_hold(struct tg_stream *s)
+void tg_stream_hold(struct tg_stream *s, enum tg_hold why)
 {
     TG_CHECK(s, TG_STREAM_MAGIC);
-    s->is_held = true;
+    s->holds = (uint8_t)(s->holds | (unsigned)why);
 }
 
-void tg_stream_release(struct tg_stream *s)
+void tg_stream_release(struct tg_stream *s, enum tg_hold why)
 {
     TG_CHECK(s, TG_STREAM_MAGIC);
-    s->is_held = false;
+    s->holds = (uint8_t)(s->holds & ~(unsigned)why);
     fanout_turn(s);
 }

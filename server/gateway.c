@@ -179,6 +179,13 @@ static void fill_handlers(struct tg_gateway *g)
     h->stream_heartbeat = TG_MS(c->streams.heartbeat_ms);
     h->ws_message_bytes = c->streams.message_bytes;
     h->ws_messages_per_sec = c->streams.client_messages;
+    h->access_per_sec = share(c->access.per_second, g->n_workers);
+    h->access_per_user = c->access.per_user;
+    h->access_waiting = share(c->access.max_waiting, g->n_workers);
+    h->access_cache = share(c->access.cache, g->n_workers);
+    h->access_timeout = TG_MS(c->access.timeout_ms);
+    h->access_grace = TG_MS(c->access.grace_ms);
+    h->access_unwatched = TG_MS(c->access.unwatched_ms);
     h->device_ttl = TG_MS(c->devices.ttl_ms);
     h->max_devices = c->devices.per_user;
     h->max_device_topics = c->devices.topics_max;

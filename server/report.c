@@ -87,6 +87,13 @@ GETTER(get_signouts, w->counts.signouts)
 GETTER(get_signout_retries, w->counts.signout_retries)
 GETTER(get_denied, w->counts.denied)
 GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
+GETTER(get_access_asked, w->counts.access_asked)
+GETTER(get_access_known, w->counts.access_known)
+GETTER(get_access_shared, w->counts.access_shared)
+GETTER(get_access_refused, w->counts.access_refused)
+GETTER(get_access_unknown, w->counts.access_unknown)
+GETTER(get_access_held, w->counts.access_held)
+GETTER(get_access_revoked, w->counts.access_revoked)
 GETTER(get_subscriptions, tg_fanout_counts(w->fanout)->subscriptions)
 GETTER(get_wtopics, tg_fanout_counts(w->fanout)->topics)
 GETTER(get_polls, w->counts.polls)
@@ -144,6 +151,15 @@ static const struct row rows[] = {
      get_device_caps},
     {"stream_caps_total", "counter", "Streams refused over a cap of a user, an address or all.",
      get_stream_caps},
+    {"access_asked_total", "counter", "Questions to PostgREST whether a user may read a topic.",
+     get_access_asked},
+    {"access_known_total", "counter", "Times that the answer was remembered.", get_access_known},
+    {"access_shared_total", "counter", "Times that a question under way was enough.",
+     get_access_shared},
+    {"access_refused_total", "counter", "Answers that were no.", get_access_refused},
+    {"access_unknown_total", "counter", "Questions without an answer.", get_access_unknown},
+    {"access_held_total", "counter", "Streams held until it was known.", get_access_held},
+    {"access_revoked_total", "counter", "Topics taken from open streams.", get_access_revoked},
     {"streams", "gauge", "Open streams.", get_streams},
     {"subscriptions", "gauge", "Topics of open streams, added up.", get_subscriptions},
     {"stream_topics", "gauge", "Topics that the worker keeps up.", get_wtopics},

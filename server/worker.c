@@ -10,6 +10,7 @@
 
 #include "auth/digest.h"
 #include "auth/jwks.h"
+#include "handlers/access.h"
 #include "handlers/control.h"
 #include "handlers/device_recent.h"
 #include "handlers/exchange.h"
@@ -52,6 +53,8 @@ static void end_thread(struct tg_server_worker *s)
     s->w.http = NULL;
     tg_upstream_destroy(s->w.upstream);
     s->w.upstream = NULL;
+    tg_access_destroy(s->w.access);
+    s->w.access = NULL;
     tg_loop_close_mail(s->w.loop);
     tg_loop_stop(s->w.loop);
 }
@@ -163,6 +166,7 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     }
     if (rc == TG_OK) {
         w->sessions = tg_sessions_create(w);
+        w->access = tg_access_create(w);
     }
     if (rc == TG_OK) {
         rc = tg_http_server_listen(w->http, fd);
@@ -234,6 +238,7 @@ void tg_server_worker_destroy(struct tg_server_worker *s)
     if (s->w.upstream != NULL) {
         tg_upstream_destroy(s->w.upstream);
     }
+    tg_access_destroy(s->w.access);
     tg_sessions_destroy(s->w.sessions);
     tg_loop_destroy(s->w.loop);
     tg_fanout_destroy(s->w.fanout);

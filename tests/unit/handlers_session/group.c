@@ -11,6 +11,7 @@
 #include "auth/mint.h"
 #include "auth/seal.h"
 #include "auth/token.h"
+#include "handlers/access.h"
 #include "handlers/quota.h"
 #include "handlers/ws.h"
 #include "handlers_worker/stand.h"
@@ -53,6 +54,54 @@ enum tg_rc tg_stream_token(struct tg_stream *s, const struct tg_stream_user *u)
 
     (void)snprintf(c->token, sizeof(c->token), "%.*s", TG_STR_ARG(u->class_id));
     return TG_OK;
+}
+
+/* Nobody here reads a topic that is asked about. */
+bool tg_access_is_asked(const struct tg_topic_name *name)
+{
+    (void)name;
+    return false;
+}
+
+enum tg_rc tg_access_ask(struct tg_access *a, struct tg_token *token,
+                         const struct tg_topic_name *name, bool is_fresh, tg_access_fn_done *done,
+                         void *arg, struct tg_access_wait **ret_wait)
+{
+    (void)a;
+    (void)token;
+    (void)name;
+    (void)is_fresh;
+    (void)done;
+    (void)arg;
+    (void)ret_wait;
+    return TG_OK;
+}
+
+void tg_access_cancel(struct tg_access_wait *wait)
+{
+    (void)wait;
+}
+
+void tg_access_follow(struct tg_access *a, struct tg_client *c, struct tg_token *token,
+                      const struct tg_topic_name *name)
+{
+    (void)a;
+    (void)c;
+    (void)token;
+    (void)name;
+}
+
+void tg_access_leave(struct tg_access *a, struct tg_client *c)
+{
+    (void)a;
+    (void)c;
+}
+
+void tg_access_token(struct tg_access *a, struct tg_client *c, struct tg_token *token)
+{
+    (void)a;
+    (void)c;
+    (void)token;
 }
 
 void tg_ws_keep_token(struct tg_client *c, struct tg_token *token)

@@ -293,7 +293,7 @@ Test(fanout, leaves_one_that_is_held_to_who_holds_it)
     w->opts.ring_frames = 2;
     world_start(w);
     held = live_client(w, "a");
-    tg_stream_hold(held->stream);
+    tg_stream_hold(held->stream, TG_HOLD_ROWS);
     held->room = 0;
     cr_assert(tg_stream_tell(held->stream, tg_frame_named(TG_STR("status"), TG_STR("{}"))));
     settle(w);

@@ -211,13 +211,13 @@ Test(stream_life, that_is_held_is_told_things_and_gets_its_events_later)
     wait_words(c, "status:t:row");
     settle(w);
     cr_assert(tg_stream_is_behind(c->stream));
-    tg_stream_release(c->stream);
+    tg_stream_release(c->stream, TG_HOLD_ROWS);
     wait_words(c, "status:t:row 1");
-    tg_stream_hold(c->stream);
+    tg_stream_hold(c->stream, TG_HOLD_ROWS);
     (void)publish(w, 'a', "2");
     settle(w);
     cr_assert_str_eq(client_words(c), "status:t:row 1");
-    tg_stream_release(c->stream);
+    tg_stream_release(c->stream, TG_HOLD_ROWS);
     wait_words(c, "status:t:row 1 2");
     world_end(w);
     client_destroy(c);
@@ -239,7 +239,7 @@ Test(stream_life, that_is_held_is_told_no_position)
     w->opts.heartbeat = TG_MS(60);
     world_start(w);
     c = live_client(w, "a");
-    tg_stream_hold(c->stream);
+    tg_stream_hold(c->stream, TG_HOLD_ROWS);
     run_until(w, has_beaten, w);
     cr_assert_null(strstr(client_words(c), "id"));
     world_end(w);
@@ -276,7 +276,7 @@ Test(stream_life, says_bye_behind_all_that_waited)
 
     world_start(w);
     c = live_client(w, "a");
-    tg_stream_hold(c->stream);
+    tg_stream_hold(c->stream, TG_HOLD_ROWS);
     for (int i = 0; i < 16; i++) {
         cr_assert(tg_stream_tell(c->stream, word("x")));
     }

@@ -312,9 +312,9 @@ static void socket_steps(struct history *h, struct socket *s)
         break;
     case 6:
         if (s->client != NULL && random_below(2) == 0) {
-            tg_stream_hold(s->client->stream);
+            tg_stream_hold(s->client->stream, TG_HOLD_ROWS);
         } else if (s->client != NULL) {
-            tg_stream_release(s->client->stream);
+            tg_stream_release(s->client->stream, TG_HOLD_ROWS);
         }
         break;
     default:
@@ -334,7 +334,7 @@ static void socket_finishes(struct history *h, struct socket *s)
         }
     }
     s->client->chunk = WRITES_ALL;
-    tg_stream_release(s->client->stream);
+    tg_stream_release(s->client->stream, TG_HOLD_ROWS);
     client_reads(s->client);
     for (int i = 0; i < 200; i++) {
         settle(h->world);

@@ -116,6 +116,20 @@ void tg_upstream_destroy(struct tg_upstream *up)
 
 /* ---- streams ---- */
 
+void tg_fanout_on_access(struct tg_fanout *f, tg_access_fn *fn, void *arg)
+{
+    (void)f;
+    (void)fn;
+    (void)arg;
+}
+
+bool tg_fanout_is_watched(const struct tg_fanout *f, tg_str declared)
+{
+    (void)f;
+    (void)declared;
+    return true;
+}
+
 enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts,
                             struct tg_fanout **ret_fanout)
 {
