@@ -11,7 +11,8 @@
 #include "util/json.h"
 #include "util/map.h"
 
-enum { MAX_DEPTH = 64, MAX_PLAIN_DIGITS = 400 };
+/* The slicer's 64 levels, and an empty container in the innermost. */
+enum { MAX_DEPTH = 65, MAX_PLAIN_DIGITS = 400, NUMBER_ROOM = 2 * MAX_PLAIN_DIGITS + 64 };
 
 /* ---- columns ---- */
 
@@ -420,7 +421,7 @@ static void hash_scalar(struct hasher *h)
     }
     text = tg_str_make(h->text.p + from, h->at - from);
     if (is_number(text)) {
-        TG_CLEANUP(tg_buf_fini) struct tg_buf number = {.max = text.n + 2 * MAX_PLAIN_DIGITS};
+        TG_CLEANUP(tg_buf_fini) struct tg_buf number = {.max = text.n + NUMBER_ROOM};
 
         put_number(&number, text);
         end_value(h, hash_tagged(h, '1', tg_buf_view(&number)));
@@ -463,7 +464,7 @@ uint64_t tg_row_hash(tg_str record)
 {
     struct hasher h = {.text = record};
 
-    tg_buf_init(&h.scratch, record.n + 2 * MAX_PLAIN_DIGITS + 64);
+    tg_buf_init(&h.scratch, record.n + NUMBER_ROOM);
     while (h.at < record.n && !h.is_done && !h.is_bad) {
         hash_token(&h);
     }

@@ -5,7 +5,9 @@
  * jsonb, escapes, the form of numbers, bytea with and without its \x. Text that is passed on
  * keeps its digits; only the hash sees through the spelling. Pure.
  *
- * A bytea primary key has two texts (\x6162 and 6162) and is two rows here: not supported. */
+ * Realtime says null where a number is NaN or infinite: such rows differ, and the one that was read
+ * is right. A bytea primary key has two texts (\x6162 and 6162) and is two rows here: not
+ * supported. */
 #ifndef TG_REALTIME_ROW_H
 #define TG_REALTIME_ROW_H
 
