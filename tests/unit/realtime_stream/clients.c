@@ -140,6 +140,8 @@ struct client *client_create(struct world *w)
     struct client *c = TG_NEW(struct client);
 
     c->world = w;
+    c->next = w->clients;
+    w->clients = c;
     c->room = SIZE_MAX;
     tg_buf_init(&c->out, 1 << 24);
     return c;
@@ -261,11 +263,18 @@ enum tg_rc client_open(struct client *c, const char *topics, const char *cursor)
     return client_open_until(c, topics, cursor, seconds_from_now(3600));
 }
 
-struct client *live_client(struct world *w, const char *topics)
+struct client *client_opened(struct world *w, const char *topics, const char *cursor)
 {
     struct client *c = client_create(w);
 
-    cr_assert_eq(client_open(c, topics, NULL), TG_OK);
+    cr_assert_eq(client_open(c, topics, cursor), TG_OK);
+    return c;
+}
+
+struct client *live_client(struct world *w, const char *topics)
+{
+    struct client *c = client_opened(w, topics, NULL);
+
     for (const char *t = topics; *t != '\0'; t++) {
         tell(w, *t, TG_TOPIC_READY);
     }
@@ -275,6 +284,12 @@ struct client *live_client(struct world *w, const char *topics)
 
 void client_destroy(struct client *c)
 {
+    struct client **at = &c->world->clients;
+
+    while (*at != c) {
+        at = &(*at)->next;
+    }
+    *at = c->next;
     tg_buf_fini(&c->out);
     free(c);
 }

@@ -381,6 +381,14 @@ void world_start(struct world *w)
     settle(w);
 }
 
+struct world *world_started(void)
+{
+    struct world *w = world_create();
+
+    world_start(w);
+    return w;
+}
+
 void world_end(struct world *w)
 {
     tg_fanout_stop(w->fanout);
@@ -393,5 +401,8 @@ void world_end(struct world *w)
     tg_fanout_destroy(w->fanout);
     tg_loop_destroy(w->loop);
     tg_store_group_destroy(w->group);
+    while (w->clients != NULL) {
+        client_destroy(w->clients);
+    }
     free(w);
 }

@@ -38,9 +38,11 @@ struct world {
     bool is_cut; /* the next delivery */
     bool is_done;
     struct tg_pos pos;
+    struct client *clients;
 };
 
 struct client {
+    struct client *next; /* of the world's */
     struct world *world;
     struct tg_stream *stream;
     struct tg_buf out;
@@ -77,6 +79,9 @@ struct client {
 
 struct world *world_create(void);
 void world_start(struct world *w);
+/* Both, with nothing to be set in between. */
+struct world *world_started(void);
+/* Frees its clients too. */
 void world_end(struct world *w);
 
 /* Both clocks go on by so much at once, and what is due then has been done. */
@@ -107,6 +112,8 @@ struct tg_pos publish(struct world *w, char topic, const char *text);
 /* `topics`: letters. `cursor`: NULL starts now. The hub's answers are up to the test. */
 struct client *client_create(struct world *w);
 enum tg_rc client_open(struct client *c, const char *topics, const char *cursor);
+/* Both. */
+struct client *client_opened(struct world *w, const char *topics, const char *cursor);
 enum tg_rc client_open_until(struct client *c, const char *topics, const char *cursor,
                              int64_t exp_sec);
 /* Each topic its own cursor: "a=now b=earliest c=<cursor>". */

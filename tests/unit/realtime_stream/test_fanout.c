@@ -5,15 +5,11 @@
 
 Test(fanout, tells_every_reader_of_a_topic_and_nobody_else)
 {
-    struct world *w = world_create();
-    struct client *a = NULL;
-    struct client *b = NULL;
-    struct client *ab = NULL;
+    struct world *w = world_started();
+    struct client *a = live_client(w, "a");
+    struct client *b = live_client(w, "b");
+    struct client *ab = live_client(w, "ab");
 
-    world_start(w);
-    a = live_client(w, "a");
-    b = live_client(w, "b");
-    ab = live_client(w, "ab");
     cr_assert_eq(tg_count_get(&w->counts->topics), 2);
     (void)publish(w, 'a', "1");
     (void)publish(w, 'b', "2");
@@ -23,20 +19,15 @@ Test(fanout, tells_every_reader_of_a_topic_and_nobody_else)
     settle(w);
     cr_assert_str_eq(client_words(a), "1");
     world_end(w);
-    client_destroy(a);
-    client_destroy(b);
-    client_destroy(ab);
 }
 
 Test(fanout, asks_the_hub_once_for_a_covered_topic)
 {
-    struct world *w = world_create();
-    struct client *a = NULL;
+    struct world *w = world_started();
     struct client *b = NULL;
     int64_t later = (int64_t)(tg_clock_wall_us() / TG_SEC(1)) + 9000;
 
-    world_start(w);
-    a = live_client(w, "a");
+    (void)live_client(w, "a");
     cr_assert_eq(w->n_subscribes, 1);
     b = client_create(w);
     cr_assert_eq(client_open_until(b, "a", NULL, later - 8000), TG_OK);
@@ -50,16 +41,13 @@ Test(fanout, asks_the_hub_once_for_a_covered_topic)
     wait_started(b);
     cr_assert_eq(w->n_subscribes, 2);
     world_end(w);
-    client_destroy(a);
-    client_destroy(b);
 }
 
 Test(fanout, lends_its_store_while_there_is_one)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct tg_epoch epoch = {""};
 
-    world_start(w);
     settle(w);
     cr_assert_not_null(tg_fanout_store(w->fanout, &epoch));
     cr_assert_str_eq(epoch.text, w->log_epoch.text);
@@ -81,20 +69,12 @@ static void open_slow_readers(struct world *w, struct client *c[static N_READERS
     settle(w);
 }
 
-static void destroy_readers(struct client *c[static N_READERS])
-{
-    for (int i = 0; i < N_READERS; i++) {
-        client_destroy(c[i]);
-    }
-}
-
 Test(fanout, walks_many_readers_in_slices)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_READERS];
     uint64_t slices = 0;
 
-    world_start(w);
     open_slow_readers(w, c);
     slices = tg_count_get(&w->counts->slices);
     (void)publish(w, 'a', "1");
@@ -104,16 +84,14 @@ Test(fanout, walks_many_readers_in_slices)
     }
     cr_assert_geq(tg_count_get(&w->counts->slices) - slices, N_READERS / 16);
     world_end(w);
-    destroy_readers(c);
 }
 
 Test(fanout, walks_again_for_what_comes_during_a_walk)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_READERS];
     struct tg_pos pos[2];
 
-    world_start(w);
     open_slow_readers(w, c);
     pos[0] = append(w, 'a', "1");
     pos[1] = append(w, 'a', "2");
@@ -130,17 +108,14 @@ Test(fanout, walks_again_for_what_comes_during_a_walk)
     cr_assert_eq(c[0]->n_writes, 2);
     cr_assert_eq(c[N_READERS - 1]->n_writes, 1);
     world_end(w);
-    destroy_readers(c);
 }
 
 Test(fanout, writes_all_mail_of_one_turn_at_once)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
     struct tg_pos pos[2];
 
-    world_start(w);
-    c = live_client(w, "a");
     settle(w);
     pos[0] = append(w, 'a', "1");
     pos[1] = append(w, 'a', "2");
@@ -152,16 +127,14 @@ Test(fanout, writes_all_mail_of_one_turn_at_once)
     wait_words(c, "1 2");
     cr_assert_eq(c->n_writes, 1);
     world_end(w);
-    client_destroy(c);
 }
 
 /* The sixteenth closes the next one, where the slice ends: it is freed before the walk goes on. */
 Test(fanout, walks_on_behind_a_reader_that_left_between_slices)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_READERS];
 
-    world_start(w);
     open_slow_readers(w, c);
     c[15]->closes = c[16];
     (void)publish(w, 'a', "1");
@@ -173,7 +146,6 @@ Test(fanout, walks_on_behind_a_reader_that_left_between_slices)
     cr_assert_str_eq(client_words(c[16]), "");
     cr_assert_eq(tg_count_get(&w->counts->streams), N_READERS - 1);
     world_end(w);
-    destroy_readers(c);
 }
 
 static bool has_unsubscribed(void *arg)
@@ -187,21 +159,18 @@ Test(fanout, unsubscribes_an_unread_topic_after_the_linger)
 {
     struct world *w = world_create();
     struct client *a = NULL;
-    struct client *b = NULL;
 
     w->opts.heartbeat = TG_MS(60);
     w->opts.topic_linger = TG_MS(10);
     world_start(w);
     a = live_client(w, "a");
-    b = live_client(w, "b");
+    (void)live_client(w, "b");
     tg_stream_close(a->stream);
     run_until(w, has_unsubscribed, w);
     cr_assert_eq(w->topics[0], 0);
     cr_assert_neq(w->topics[1], 0);
     cr_assert_eq(tg_count_get(&w->counts->topics), 1);
     world_end(w);
-    client_destroy(a);
-    client_destroy(b);
 }
 
 static bool has_slow_consumer(void *arg)
@@ -239,8 +208,6 @@ Test(fanout, ends_a_slow_consumer_at_the_heartbeat)
     cr_assert(!c->is_ended);
     cr_assert_str_eq(client_words(slow), "");
     world_end(w);
-    client_destroy(slow);
-    client_destroy(c);
 }
 
 /* Gives a reader room for one byte more a millisecond. */
@@ -265,13 +232,12 @@ Test(fanout, leaves_a_slow_consumer_alone_that_still_takes_bytes)
 {
     struct world *w = world_create();
     struct client *slow = NULL;
-    struct client *c = NULL;
 
     w->opts.heartbeat = TG_MS(60);
     w->opts.ring_frames = 2;
     world_start(w);
     slow = live_client(w, "a");
-    c = live_client(w, "b");
+    (void)live_client(w, "b");
     slow->room = 0;
     for (int i = 0; i < 50; i++) {
         (void)publish(w, 'a', "a long word, so that a trickle does not come to its end");
@@ -279,15 +245,12 @@ Test(fanout, leaves_a_slow_consumer_alone_that_still_takes_bytes)
     run_until(w, has_beaten_while_one_trickles, slow);
     cr_assert(!slow->is_ended);
     world_end(w);
-    client_destroy(slow);
-    client_destroy(c);
 }
 
 Test(fanout, leaves_one_that_is_held_to_who_holds_it)
 {
     struct world *w = world_create();
     struct client *held = NULL;
-    struct client *c = NULL;
 
     w->opts.heartbeat = TG_MS(60);
     w->opts.ring_frames = 2;
@@ -300,33 +263,28 @@ Test(fanout, leaves_one_that_is_held_to_who_holds_it)
     for (int i = 0; i < 5; i++) {
         (void)publish(w, 'a', "x");
     }
-    c = live_client(w, "b");
+    (void)live_client(w, "b");
     run_until(w, has_beaten, w);
     cr_assert(!held->is_ended);
     world_end(w);
-    client_destroy(held);
-    client_destroy(c);
 }
 
 Test(fanout, a_blocked_consumer_within_the_ring_is_left_alone)
 {
     struct world *w = world_create();
     struct client *blocked = NULL;
-    struct client *c = NULL;
 
     w->opts.heartbeat = TG_MS(60);
     world_start(w);
     blocked = live_client(w, "a");
     blocked->room = 0;
     (void)publish(w, 'a', "1");
-    c = live_client(w, "b");
+    (void)live_client(w, "b");
     run_until(w, has_beaten, w);
     cr_assert(!blocked->is_ended);
     client_reads(blocked);
     cr_assert_str_eq(client_words(blocked), "1");
     world_end(w);
-    client_destroy(blocked);
-    client_destroy(c);
 }
 
 static bool has_position(void *arg)
@@ -350,20 +308,15 @@ Test(fanout, tells_an_idle_stream_how_far_the_log_has_come)
     run_until(w, has_position, c);
     cr_assert_str_eq(c->last_id, cursor_of(w, w->last, cursor));
     world_end(w);
-    client_destroy(c);
 }
 
 Test(fanout, drains_with_a_bye_and_takes_nobody_any_more)
 {
-    struct world *w = world_create();
-    struct client *live = NULL;
-    struct client *waiting = NULL;
+    struct world *w = world_started();
+    struct client *live = live_client(w, "a");
+    struct client *waiting = client_opened(w, "b", NULL);
     struct client *late = NULL;
 
-    world_start(w);
-    live = live_client(w, "a");
-    waiting = client_create(w);
-    cr_assert_eq(client_open(waiting, "b", NULL), TG_OK);
     tg_fanout_drain(w->fanout, TG_SEC(5));
     cr_assert(live->is_ended);
     cr_assert_str_eq(client_words(live), "bye:drain");
@@ -372,9 +325,6 @@ Test(fanout, drains_with_a_bye_and_takes_nobody_any_more)
     late = client_create(w);
     cr_assert_eq(client_open(late, "a", NULL), TG_EDRAINING);
     world_end(w);
-    client_destroy(live);
-    client_destroy(waiting);
-    client_destroy(late);
 }
 
 static bool all_ended(void *arg)
@@ -401,10 +351,9 @@ static int count_ended(struct client *c[static N_READERS])
 
 Test(fanout, drains_many_streams_in_slices)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_READERS];
 
-    world_start(w);
     open_slow_readers(w, c);
     tg_fanout_drain(w->fanout, TG_SEC(5));
     cr_assert(count_ended(c) > 0 && count_ended(c) < N_READERS);
@@ -413,7 +362,6 @@ Test(fanout, drains_many_streams_in_slices)
         cr_assert_str_eq(client_words(c[i]), "bye:drain");
     }
     world_end(w);
-    destroy_readers(c);
 }
 
 static bool some_ended(void *arg)
@@ -423,11 +371,10 @@ static bool some_ended(void *arg)
 
 Test(fanout, refuses_many_readers_in_slices)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_READERS];
     struct client *late = NULL;
 
-    world_start(w);
     open_slow_readers(w, c);
     refuse(w, 'a', TG_EBADTOPIC, "gone");
     run_until(w, some_ended, c);
@@ -435,22 +382,17 @@ Test(fanout, refuses_many_readers_in_slices)
     run_until(w, all_ended, c);
     cr_assert_str_eq(client_words(c[0]), "bye:refused");
     /* Who comes later is not judged by that. */
-    late = client_create(w);
-    cr_assert_eq(client_open(late, "a", NULL), TG_OK);
+    late = client_opened(w, "a", NULL);
     tell(w, 'a', TG_TOPIC_READY);
     wait_started(late);
     world_end(w);
-    client_destroy(late);
-    destroy_readers(c);
 }
 
 Test(fanout, says_no_bye_inside_a_cut_frame)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->chunk = 10;
     (void)publish(w, 'a', "1");
     settle(w);
@@ -460,7 +402,6 @@ Test(fanout, says_no_bye_inside_a_cut_frame)
     /* The socket was full: half an event, which the client drops, and nothing behind it. */
     cr_assert_eq(c->out.n, 10);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(fanout, drops_what_is_delivered_for_a_topic_that_left)
@@ -482,25 +423,20 @@ Test(fanout, drops_what_is_delivered_for_a_topic_that_left)
     settle(w);
     cr_assert_eq(tg_count_get(&w->counts->frames), 0);
     world_end(w);
-    client_destroy(a);
 }
 
 Test(fanout, ends_what_is_left_when_it_stops)
 {
-    struct world *w = world_create();
-    struct client *live = NULL;
-    struct client *waiting = NULL;
+    struct world *w = world_started();
+    struct client *live = live_client(w, "a");
+    struct client *waiting = client_opened(w, "b", NULL);
 
-    world_start(w);
-    live = live_client(w, "a");
-    waiting = client_create(w);
-    cr_assert_eq(client_open(waiting, "b", NULL), TG_OK);
-    world_end(w);
+    tg_fanout_stop(w->fanout);
+    settle(w);
     cr_assert_str_eq(live->why, "stop");
     cr_assert_str_eq(client_words(live), "bye:stop");
     cr_assert(waiting->is_refused);
-    client_destroy(live);
-    client_destroy(waiting);
+    world_end(w);
 }
 
 Test(fanout, keeps_a_topic_that_is_read_again_within_the_linger)
@@ -514,14 +450,11 @@ Test(fanout, keeps_a_topic_that_is_read_again_within_the_linger)
     a = live_client(w, "a");
     tg_stream_close(a->stream);
     settle(w);
-    again = client_create(w);
-    cr_assert_eq(client_open(again, "a", NULL), TG_OK);
+    again = client_opened(w, "a", NULL);
     wait_started(again); /* at once: the hub need not say anything */
     cr_assert_eq(w->n_subscribes, 1);
     (void)publish(w, 'a', "1");
     wait_words(again, "1");
     cr_assert_eq(w->n_unsubscribes, 0);
     world_end(w);
-    client_destroy(a);
-    client_destroy(again);
 }

@@ -32,12 +32,10 @@ static void ask(struct world *w, struct answer *a)
 
 Test(listeners, are_the_readers_of_this_worker)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "b");
     struct answer a = {0};
 
-    world_start(w);
-    c = live_client(w, "b");
     ask(w, &a);
     settle(w);
     cr_assert_eq(a.n_calls, 1);
@@ -53,17 +51,15 @@ Test(listeners, are_the_readers_of_this_worker)
 
 Test(listeners, are_the_readers_of_other_workers_too)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct tg_fanout *first = NULL;
     struct client *c = NULL;
     struct answer a = {0};
 
-    world_start(w);
     cr_assert_eq(tg_fanout_create(w->loop, &w->opts, &w->second), TG_OK);
     first = w->fanout;
     w->fanout = w->second;
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", NULL), TG_OK);
+    c = client_opened(w, "a", NULL);
     w->fanout = first;
     ask(w, &a);
     settle(w);
@@ -79,10 +75,9 @@ Test(listeners, are_the_readers_of_other_workers_too)
 
 Test(listeners, are_not_known_to_a_worker_that_ends)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct answer a = {0};
 
-    world_start(w);
     ask(w, &a);
     world_end(w);
     cr_assert_eq(a.n_calls, 1);

@@ -83,11 +83,9 @@ static enum tg_rc peek(struct world *w, struct peek *k)
 
 static struct world *followed(const char *topics)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, topics);
 
-    world_start(w);
-    c = live_client(w, topics);
     tg_stream_close(c->stream);
     client_destroy(c);
     settle(w);
@@ -177,12 +175,10 @@ Test(peek, of_a_quiet_topic_moves_with_the_log)
 Test(peek, leaves_unknown_topics_to_a_stream)
 {
     struct world *w = followed("a");
-    struct client *c = NULL;
 
     cr_assert_eq(peek(w, ask(w, "b", NULL)), TG_EAGAIN);
     cr_assert_eq(peek(w, ask(w, "ab", NULL)), TG_EAGAIN);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "b", NULL), TG_OK);
+    (void)client_opened(w, "b", NULL);
     cr_assert_eq(peek(w, ask(w, "b", NULL)), TG_EAGAIN, "the hub has not answered");
     tell_new(w, 'b', TG_TOPIC_JOINING);
     settle(w);
@@ -194,7 +190,6 @@ Test(peek, leaves_unknown_topics_to_a_stream)
     settle(w);
     cr_assert_eq(peek(w, ask(w, "b", NULL)), TG_EAGAIN, "it is not covered any more");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(peek, leaves_other_cursors_to_a_stream)

@@ -7,12 +7,9 @@
 
 Test(stream, starts_only_when_every_topic_is_known)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_opened(w, "ab", NULL);
 
-    world_start(w);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "ab", NULL), TG_OK);
     settle(w);
     cr_assert(!c->is_started);
     tell(w, 'a', TG_TOPIC_READY);
@@ -24,23 +21,20 @@ Test(stream, starts_only_when_every_topic_is_known)
     cr_assert_eq(c->n_topics, 2);
     cr_assert_eq(c->states[1], TG_TOPIC_READY);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, starts_at_the_newest_position)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct client *c = NULL;
 
-    world_start(w);
     (void)append(w, 'a', "old");
     c = live_client(w, "a");
     cr_assert_str_eq(c->cursor, cursor_of(w, w->last, cursor));
     (void)publish(w, 'a', "new");
     wait_words(c, "new");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, starts_on_a_joining_topic_after_the_wait)
@@ -50,13 +44,11 @@ Test(stream, starts_on_a_joining_topic_after_the_wait)
 
     w->opts.ready_wait = TG_MS(20);
     world_start(w);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", NULL), TG_OK);
+    c = client_opened(w, "a", NULL);
     tell(w, 'a', TG_TOPIC_JOINING);
     wait_started(c);
     cr_assert_eq(c->states[0], TG_TOPIC_JOINING);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, is_refused_after_the_wait_when_the_hub_has_said_nothing)
@@ -66,44 +58,35 @@ Test(stream, is_refused_after_the_wait_when_the_hub_has_said_nothing)
 
     w->opts.ready_wait = TG_MS(20);
     world_start(w);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", NULL), TG_OK);
+    c = client_opened(w, "a", NULL);
     wait_refused(c);
     cr_assert_eq(c->rc, TG_ESTORE);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, is_refused_with_the_hubs_words)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_opened(w, "a", NULL);
 
-    world_start(w);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", NULL), TG_OK);
     refuse(w, 'a', TG_EBADTOPIC, "no such table");
     wait_refused(c);
     cr_assert_eq(c->rc, TG_EBADTOPIC);
     cr_assert_str_eq(c->message, "no such table");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, tells_busy_when_the_hub_is_full)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_create(w);
 
-    world_start(w);
-    c = client_create(w);
     w->hub_rc = TG_EFULL;
     cr_assert_eq(client_open(c, "a", NULL), TG_EBUSY);
     settle(w);
     cr_assert(!c->is_started && !c->is_refused);
     cr_assert_eq(tg_count_get(&w->counts->streams), 0);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, is_one_of_at_most_max_streams)
@@ -122,8 +105,6 @@ Test(stream, is_one_of_at_most_max_streams)
     cr_assert_eq(client_open(b, "a", NULL), TG_OK);
     wait_started(b);
     world_end(w);
-    client_destroy(a);
-    client_destroy(b);
 }
 
 /* ---- verdicts of a resume ---- */
@@ -140,11 +121,10 @@ static void resume(struct client *c, const char *topics, const char *cursor)
 
 Test(stream, resumes_complete_behind_its_cursor)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct client *c = NULL;
 
-    world_start(w);
     (void)append(w, 'a', "1");
     (void)cursor_of(w, append(w, 'a', "2"), cursor);
     (void)append(w, 'a', "3");
@@ -158,7 +138,6 @@ Test(stream, resumes_complete_behind_its_cursor)
     (void)publish(w, 'a', "5");
     wait_words(c, "3 4 5");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, resumes_past_trimmed_events_with_a_reset_at_its_own_cursor)
@@ -182,15 +161,13 @@ Test(stream, resumes_past_trimmed_events_with_a_reset_at_its_own_cursor)
     cr_assert_eq(strncmp(client_words(c), "reset:a:expired", 15), 0);
     POS_EQ(c->ids[0], first);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, resumes_from_another_log_with_a_reset_before_everything)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c = NULL;
 
-    world_start(w);
     (void)append(w, 'a', "1");
     c = client_create(w);
     resume(c, "a", "otherlog.1-1");
@@ -202,18 +179,16 @@ Test(stream, resumes_from_another_log_with_a_reset_before_everything)
     (void)publish(w, 'a', "2");
     wait_words(c, "reset:a:epoch 2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, resumes_over_a_gap_with_a_reset_at_the_gaps_place)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct tg_pos from;
     struct tg_pos lost;
     struct client *c = NULL;
 
-    world_start(w);
     from = append(w, 'a', "1");
     (void)append(w, 'a', "2");
     lost = gap(w);
@@ -224,17 +199,15 @@ Test(stream, resumes_over_a_gap_with_a_reset_at_the_gaps_place)
     wait_words(c, "reset:a:gap 3");
     POS_EQ(c->ids[0], lost);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, resumes_from_beyond_the_log_with_a_reset_before_everything)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct tg_pos ahead;
     struct client *c = NULL;
 
-    world_start(w);
     ahead = append(w, 'a', "1");
     ahead.ms += 1000000;
     c = client_create(w);
@@ -245,7 +218,6 @@ Test(stream, resumes_from_beyond_the_log_with_a_reset_before_everything)
     (void)publish(w, 'a', "2");
     wait_words(c, "reset:a:ahead 2");
     world_end(w);
-    client_destroy(c);
 }
 
 /* One read at a time: the second topic is judged after the first one's verdict. */
@@ -268,7 +240,6 @@ Test(stream, judges_every_topic_by_the_epoch_of_its_own_cursor)
     cr_assert_eq(c->verdicts[1], TG_RESET_EPOCH);
     wait_words(c, "reset:a:epoch reset:b:epoch");
     world_end(w);
-    client_destroy(c);
 }
 
 static bool has_read_one(void *arg)
@@ -288,8 +259,7 @@ Test(stream, whose_log_is_replaced_while_it_is_judged_is_reset_on_every_topic)
     world_start(w);
     (void)cursor_of(w, append(w, 'a', "1"), cursor);
     (void)append(w, 'a', "2");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "abcdefgh", cursor), TG_OK);
+    c = client_opened(w, "abcdefgh", cursor);
     for (char t = 'a'; t <= 'h'; t++) {
         tell(w, t, TG_TOPIC_READY);
     }
@@ -305,25 +275,21 @@ Test(stream, whose_log_is_replaced_while_it_is_judged_is_reset_on_every_topic)
                   "reset:f:epoch reset:g:epoch reset:h:epoch");
     cr_assert_str_eq(c->last_id, "next.0-0");
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- states of topics ---- */
 
 Test(stream, is_told_when_a_topic_goes_offline_and_comes_back)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     tell(w, 'a', TG_TOPIC_JOINING);
     tell(w, 'a', TG_TOPIC_JOINING);
     wait_words(c, "status:a:offline");
     tell(w, 'a', TG_TOPIC_READY);
     wait_words(c, "status:a:offline status:a:ready");
     world_end(w);
-    client_destroy(c);
 }
 
 static struct client *fresh_client(struct world *w)
@@ -358,7 +324,6 @@ Test(stream, that_started_while_joining_reads_the_joins_gap_as_ready)
     deliver(w);
     wait_words(c, "status:a:ready reset:a:gap");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, that_started_while_joining_is_ready_where_another_covered_already)
@@ -372,17 +337,15 @@ Test(stream, that_started_while_joining_is_ready_where_another_covered_already)
     tell(w, 'a', TG_TOPIC_READY);
     wait_words(c, "status:a:ready");
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- another log ---- */
 
 Test(stream, meets_a_new_epoch_with_a_reset_of_each_topic)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c = NULL;
 
-    world_start(w);
     w->epoch = (struct tg_epoch){"before"};
     c = live_client(w, "ab");
     w->epoch = w->log_epoch;
@@ -393,16 +356,14 @@ Test(stream, meets_a_new_epoch_with_a_reset_of_each_topic)
     (void)publish(w, 'b', "2");
     wait_words(c, "reset:a:epoch reset:b:epoch 2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, that_knew_the_new_epoch_before_the_hub_goes_on_without_a_reset)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct client *c = NULL;
 
-    world_start(w);
     w->epoch = (struct tg_epoch){"before"};
     (void)cursor_of(w, append(w, 'a', "1"), cursor);
     (void)append(w, 'a', "2");
@@ -413,18 +374,15 @@ Test(stream, that_knew_the_new_epoch_before_the_hub_goes_on_without_a_reset)
     (void)publish(w, 'a', "3");
     wait_words(c, "2 3");
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- the end ---- */
 
 Test(stream, ends_with_its_token)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_create(w);
 
-    world_start(w);
-    c = client_create(w);
     cr_assert_eq(client_open_until(c, "a", NULL, 1), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
     wait_started(c);
@@ -432,31 +390,25 @@ Test(stream, ends_with_its_token)
     cr_assert_str_eq(c->why, "expired");
     wait_words(c, "bye:expired");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, ends_when_a_topic_is_refused_later)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     refuse(w, 'a', TG_EBADTOPIC, "");
     wait_ended(c);
     cr_assert_str_eq(c->why, "refused");
     cr_assert_str_eq(client_words(c), "bye:refused");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, ends_without_a_word_when_its_socket_fails)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->error = TG_ECLOSED;
     (void)publish(w, 'a', "1");
     wait_ended(c);
@@ -464,16 +416,13 @@ Test(stream, ends_without_a_word_when_its_socket_fails)
     cr_assert_str_eq(client_words(c), "");
     cr_assert_eq(c->n_writes, 1);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, may_be_closed_inside_its_start)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_create(w);
 
-    world_start(w);
-    c = client_create(w);
     c->closes_on_start = true;
     cr_assert_eq(client_open(c, "a", NULL), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
@@ -483,18 +432,14 @@ Test(stream, may_be_closed_inside_its_start)
     cr_assert(!c->is_ended);
     cr_assert_eq(tg_count_get(&w->counts->streams), 0);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, may_be_closed_inside_a_write)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
-    struct client *other = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
+    struct client *other = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
-    other = live_client(w, "a");
     c->closes_on_write = true;
     (void)publish(w, 'a', "1");
     wait_words(other, "1");
@@ -503,38 +448,30 @@ Test(stream, may_be_closed_inside_a_write)
     cr_assert(!c->is_ended);
     cr_assert_eq(tg_count_get(&w->counts->streams), 1);
     world_end(w);
-    client_destroy(c);
-    client_destroy(other);
 }
 
 Test(stream, may_be_closed_inside_the_write_of_its_bye)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->closes_on_write = true;
     tg_fanout_drain(w->fanout, 0);
     settle(w);
     cr_assert(!c->is_ended, "a closed stream is told nothing");
     cr_assert_eq(tg_count_get(&w->counts->ended), 1);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream, may_be_closed_inside_its_end)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->closes_on_end = true;
     refuse(w, 'a', TG_EBADTOPIC, "");
     wait_ended(c);
     settle(w);
     cr_assert_eq(tg_count_get(&w->counts->ended), 1);
     world_end(w);
-    client_destroy(c);
 }

@@ -44,7 +44,6 @@ Test(stream_life, warns_a_minute_before_its_token_ends)
     settle(w);
     cr_assert_str_eq(client_words(c), "expiring 1", "once");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, holds_events_at_its_tokens_end_and_ends_after_the_grace)
@@ -65,7 +64,6 @@ Test(stream_life, holds_events_at_its_tokens_end_and_ends_after_the_grace)
     cr_assert_str_eq(client_words(c), "expiring bye:expired");
     cr_assert_eq(tg_count_get(&w->counts->expired), 1);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, goes_on_where_it_was_held_with_a_fresh_token)
@@ -86,7 +84,6 @@ Test(stream_life, goes_on_where_it_was_held_with_a_fresh_token)
     skip_time(w, TG_SEC(3570));
     wait_words(c, "expiring 1 2 expiring");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, starts_held_when_its_token_has_just_ended)
@@ -104,7 +101,6 @@ Test(stream_life, starts_held_when_its_token_has_just_ended)
     settle(w);
     cr_assert_str_eq(client_words(c), "expiring");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, ends_at_somebody_elses_token)
@@ -117,7 +113,6 @@ Test(stream_life, ends_at_somebody_elses_token)
     cr_assert_str_eq(c->why, "token");
     cr_assert_str_eq(client_words(c), "bye:token");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, is_not_shortened_by_an_older_token)
@@ -131,7 +126,6 @@ Test(stream_life, is_not_shortened_by_an_older_token)
     cr_assert_str_eq(client_words(c), "");
     cr_assert(!c->is_ended);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, of_nobody_knows_no_expiry)
@@ -143,7 +137,6 @@ Test(stream_life, of_nobody_knows_no_expiry)
     settle(w);
     cr_assert(!c->is_ended);
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- age ---- */
@@ -180,9 +173,6 @@ Test(stream_life, ends_at_its_age_a_little_apart_from_others)
     }
     cr_assert_eq(tg_count_get(&w->counts->aged), N);
     world_end(w);
-    for (int i = 0; i < N; i++) {
-        client_destroy(c[i]);
-    }
 }
 
 /* ---- holding and telling ---- */
@@ -197,11 +187,9 @@ static struct tg_frame *word(const char *state)
 
 Test(stream_life, that_is_held_is_told_things_and_gets_its_events_later)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_create(w);
 
-    world_start(w);
-    c = client_create(w);
     c->is_held = true;
     cr_assert_eq(client_open(c, "a", NULL), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
@@ -220,7 +208,6 @@ Test(stream_life, that_is_held_is_told_things_and_gets_its_events_later)
     tg_stream_release(c->stream, TG_HOLD_ROWS);
     wait_words(c, "status:t:row 1 2");
     world_end(w);
-    client_destroy(c);
 }
 
 static bool has_beaten(void *arg)
@@ -243,17 +230,14 @@ Test(stream_life, that_is_held_is_told_no_position)
     run_until(w, has_beaten, w);
     cr_assert_null(strstr(client_words(c), "id"));
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, is_told_no_more_than_waits_for_its_socket)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
     unsigned n = 0;
 
-    world_start(w);
-    c = live_client(w, "a");
     /* A socket that takes bytes takes all of them. */
     for (int i = 0; i < 100; i++) {
         cr_assert(tg_stream_tell(c->stream, word("x")));
@@ -265,17 +249,14 @@ Test(stream_life, is_told_no_more_than_waits_for_its_socket)
     cr_assert_lt(n, 32);
     cr_assert(!tg_stream_tell(c->stream, word("z")));
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, says_bye_behind_all_that_waited)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
     size_t n = 0;
 
-    world_start(w);
-    c = live_client(w, "a");
     tg_stream_hold(c->stream, TG_HOLD_ROWS);
     for (int i = 0; i < 16; i++) {
         cr_assert(tg_stream_tell(c->stream, word("x")));
@@ -290,22 +271,17 @@ Test(stream_life, says_bye_behind_all_that_waited)
     cr_assert_not_null(strstr(client_words(c), "bye:signed_out"));
     cr_assert_not_null(memmem(c->out.p, c->out.n, "retry: 1500\n", 12));
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_life, ended_before_its_start_is_refused)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_opened(w, "a", NULL);
 
-    world_start(w);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", NULL), TG_OK);
     tg_stream_end(c->stream, "signed_out", 0);
     cr_assert(c->is_refused);
     cr_assert_eq(c->rc, TG_ESIGNEDOUT);
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- where it stands ---- */
@@ -321,12 +297,10 @@ static void stands_at(struct client *c, struct tg_pos pos)
 
 Test(stream_life, stands_at_what_it_has_written_and_at_the_horizon_when_that_is_all)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "ab");
     struct tg_pos pos[3];
 
-    world_start(w);
-    c = live_client(w, "ab");
     stands_at(c, w->last);
     pos[0] = publish(w, 'a', "1");
     wait_words(c, "1");
@@ -350,18 +324,15 @@ Test(stream_life, stands_at_what_it_has_written_and_at_the_horizon_when_that_is_
     wait_words(c, "1 2 3");
     stands_at(c, pos[2]);
     world_end(w);
-    client_destroy(c);
 }
 
 /* Two resets of another log: until both are told, its own cursor is where it must come back. */
 Test(stream_life, stands_where_it_was_until_every_loss_is_told)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = client_create(w);
     char is[TG_CURSOR_MAX + 1];
 
-    world_start(w);
-    c = client_create(w);
     c->room = 0;
     cr_assert_eq(client_open(c, "ab", "otherlog.5-1"), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
@@ -380,5 +351,4 @@ Test(stream_life, stands_where_it_was_until_every_loss_is_told)
     wait_words(c, "reset:a:epoch reset:b:epoch");
     stands_at(c, w->last);
     world_end(w);
-    client_destroy(c);
 }

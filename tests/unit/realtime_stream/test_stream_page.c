@@ -36,8 +36,7 @@ Test(stream_page, many_pages_lead_to_the_ring)
     world_start(w);
     from = append(w, 'b', "before");
     numbers(w, 50, words, false);
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    c = client_opened(w, "a", cursor_of(w, from, cursor));
     tell(w, 'a', TG_TOPIC_READY);
     wait_words(c, words);
     cr_assert_eq(tg_count_get(&w->counts->pages), 8);
@@ -46,7 +45,6 @@ Test(stream_page, many_pages_lead_to_the_ring)
     wait_words(c, words);
     cr_assert_eq(tg_count_get(&w->counts->pages), 8);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_page, a_reader_that_fell_off_the_ring_reads_pages_and_meets_it_again)
@@ -71,16 +69,13 @@ Test(stream_page, a_reader_that_fell_off_the_ring_reads_pages_and_meets_it_again
     wait_words(c, words);
     cr_assert_eq(tg_count_get(&w->counts->resets), 0);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_page, a_cut_delivery_is_read_from_the_log)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     (void)publish(w, 'a', "1");
     wait_words(c, "1");
     (void)append(w, 'a', "2"); /* never delivered */
@@ -93,37 +88,31 @@ Test(stream_page, a_cut_delivery_is_read_from_the_log)
     wait_words(c, "1 2 3 4");
     cr_assert_eq(tg_count_get(&w->counts->resets), 0);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_page, a_new_subscription_is_read_from_the_log)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     (void)append(w, 'a', "1"); /* the hub did not deliver to this worker */
     tell_new(w, 'a', TG_TOPIC_READY);
     wait_words(c, "1");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_page, a_frame_above_the_horizon_waits_for_its_delivery)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct tg_pos from;
     struct tg_pos horizon;
     struct tg_pos next;
     struct client *c = NULL;
 
-    world_start(w);
     from = append(w, 'a', "0");
     horizon = append(w, 'a', "1");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    c = client_opened(w, "a", cursor_of(w, from, cursor));
     next = append(w, 'a', "2");
     w->last = horizon;
     tell(w, 'a', TG_TOPIC_READY);
@@ -135,7 +124,6 @@ Test(stream_page, a_frame_above_the_horizon_waits_for_its_delivery)
     deliver(w);
     wait_words(c, "1 2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_page, more_readers_than_reads_all_get_their_turn)
@@ -163,9 +151,6 @@ Test(stream_page, more_readers_than_reads_all_get_their_turn)
         wait_words(c[i], "1 2 3");
     }
     world_end(w);
-    for (int i = 0; i < N; i++) {
-        client_destroy(c[i]);
-    }
 }
 
 Test(stream_page, a_page_for_somebody_who_left_is_dropped)
@@ -182,16 +167,13 @@ Test(stream_page, a_page_for_somebody_who_left_is_dropped)
     from = append(w, 'a', "1");
     hand(w, 'a', from, "1");
     (void)append(w, 'a', "2");
-    gone = client_create(w);
-    cr_assert_eq(client_open(gone, "a", cursor_of(w, from, cursor)), TG_OK);
+    gone = client_opened(w, "a", cursor_of(w, from, cursor));
     w->is_cut = true;
     deliver(w); /* both want a page */
     tg_stream_close(gone->stream);
     wait_words(c, "1 2");
     cr_assert(!gone->is_started);
     world_end(w);
-    client_destroy(gone);
-    client_destroy(c);
 }
 
 Test(stream_page, an_answer_of_the_log_before_is_not_taken_for_the_new_one)
@@ -215,7 +197,6 @@ Test(stream_page, an_answer_of_the_log_before_is_not_taken_for_the_new_one)
     wait_words(c, "reset:a:epoch y");
     cr_assert_eq(strncmp(c->last_id, "next.", 5), 0);
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- many readers at once ---- */
@@ -233,21 +214,13 @@ static void open_back(struct world *w, struct client **c, size_t n, struct tg_po
     tell(w, 'a', TG_TOPIC_READY);
 }
 
-static void destroy_all(struct client **c, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        client_destroy(c[i]);
-    }
-}
-
 Test(stream_page, equal_pages_asked_at_once_are_read_once)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_BACK];
     char words[WORDS];
     struct tg_pos from;
 
-    world_start(w);
     from = append(w, 'b', "before");
     numbers(w, 100, words, false);
     open_back(w, c, N_BACK, from);
@@ -256,7 +229,6 @@ Test(stream_page, equal_pages_asked_at_once_are_read_once)
     }
     cr_assert_eq(tg_count_get(&w->counts->pages), 2);
     world_end(w);
-    destroy_all(c, N_BACK);
 }
 
 /* A storm is not one moment: who comes a little later finds the page still there. */
@@ -284,7 +256,6 @@ Test(stream_page, a_page_is_kept_for_who_comes_a_moment_later)
     wait_words(c[2], words);
     cr_assert_eq(tg_count_get(&w->counts->pages), 2);
     world_end(w);
-    destroy_all(c, 3);
 }
 
 Test(stream_page, the_next_page_waits_until_the_socket_has_taken_the_last)
@@ -311,7 +282,6 @@ Test(stream_page, the_next_page_waits_until_the_socket_has_taken_the_last)
     wait_words(c, words);
     cr_assert_eq(tg_count_get(&w->counts->pages), 4);
     world_end(w);
-    client_destroy(c);
 }
 
 static bool has_live_words(void *arg)
@@ -322,15 +292,13 @@ static bool has_live_words(void *arg)
 /* Each write costs a fifth of a slice: all replays together take many turns. */
 Test(stream_page, replays_hold_up_no_live_stream)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *back[N_BACK];
-    struct client *live = NULL;
+    struct client *live = live_client(w, "z");
     char words[WORDS];
     struct tg_pos from;
     unsigned n_done = 0;
 
-    world_start(w);
-    live = live_client(w, "z");
     from = append(w, 'b', "before");
     numbers(w, 100, words, false);
     open_back(w, back, N_BACK, from);
@@ -348,18 +316,15 @@ Test(stream_page, replays_hold_up_no_live_stream)
         wait_words(back[i], words);
     }
     world_end(w);
-    client_destroy(live);
-    destroy_all(back, N_BACK);
 }
 
 Test(stream_page, readers_that_leave_while_it_is_read_leave_nothing_behind)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[N_BACK];
     char words[WORDS];
     struct tg_pos from;
 
-    world_start(w);
     from = append(w, 'b', "before");
     numbers(w, 20, words, false);
     open_back(w, c, N_BACK, from);
@@ -373,17 +338,15 @@ Test(stream_page, readers_that_leave_while_it_is_read_leave_nothing_behind)
     }
     cr_assert_eq(tg_count_get(&w->counts->streams), N_BACK / 3);
     world_end(w);
-    destroy_all(c, N_BACK);
 }
 
 Test(stream_page, pages_of_the_log_before_are_forgotten)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c[2];
     char words[WORDS];
     struct tg_pos from;
 
-    world_start(w);
     from = append(w, 'b', "before");
     numbers(w, 10, words, false);
     open_back(w, c, 1, from);
@@ -395,5 +358,4 @@ Test(stream_page, pages_of_the_log_before_are_forgotten)
     wait_words(c[1], words);
     cr_assert_eq(tg_count_get(&w->counts->pages), 2, "read again");
     world_end(w);
-    destroy_all(c, 2);
 }

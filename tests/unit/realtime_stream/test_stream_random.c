@@ -176,7 +176,6 @@ static void play(uint64_t with_seed)
     struct world *w = world_create();
     struct history *h = TG_NEW(struct history);
     struct reader *readers = tg_calloc(N_READERS, sizeof(*readers));
-    struct client *keeper = NULL;
 
     seed = with_seed;
     w->opts.ring_frames = 1 + random_below(12);
@@ -184,7 +183,7 @@ static void play(uint64_t with_seed)
     w->opts.max_pages = 1 + random_below(3);
     world_start(w);
     h->world = w;
-    keeper = live_client(w, "abcd");
+    (void)live_client(w, "abcd");
     for (int i = 0; i < N_READERS; i++) {
         readers[i].history = h;
         for (int t = 0; t < N_TOPICS; t++) {
@@ -200,7 +199,6 @@ static void play(uint64_t with_seed)
     }
     cr_assert_eq(tg_count_get(&w->counts->resets), 0);
     world_end(w);
-    client_destroy(keeper);
     free(readers);
     free(h);
 }
@@ -352,7 +350,6 @@ static void play_sockets(uint64_t with_seed)
     struct world *w = world_create();
     struct history *h = TG_NEW(struct history);
     struct socket *sockets = tg_calloc(N_SOCKETS, sizeof(*sockets));
-    struct client *keeper = NULL;
 
     seed = with_seed;
     w->opts.ring_frames = 1 + random_below(12);
@@ -360,7 +357,7 @@ static void play_sockets(uint64_t with_seed)
     w->opts.max_pages = 1 + random_below(3);
     world_start(w);
     h->world = w;
-    keeper = live_client(w, "abcd");
+    (void)live_client(w, "abcd");
     for (int i = 0; i < N_SOCKETS; i++) {
         sockets[i].history = h;
         memset(sockets[i].last, 0xff, sizeof(sockets[i].last));
@@ -374,7 +371,6 @@ static void play_sockets(uint64_t with_seed)
     }
     cr_assert_eq(tg_count_get(&w->counts->resets), 0);
     world_end(w);
-    client_destroy(keeper);
     free(sockets);
     free(h);
 }

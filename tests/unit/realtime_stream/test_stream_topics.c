@@ -8,13 +8,12 @@
 
 Test(stream_topics, begin_each_at_its_own_cursor)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     char wants[128];
     struct client *c = NULL;
     struct tg_pos a1;
 
-    world_start(w);
     a1 = append(w, 'a', "a1");
     (void)append(w, 'b', "b1");
     (void)append(w, 'a', "a2");
@@ -30,17 +29,15 @@ Test(stream_topics, begin_each_at_its_own_cursor)
     (void)publish(w, 'b', "b2");
     wait_words(c, "a2 c1 b2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, of_another_log_are_reset_alone)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     char wants[128];
     struct client *c = NULL;
 
-    world_start(w);
     (void)snprintf(wants, sizeof(wants), "a=otherlog.1-1 b=%s",
                    cursor_of(w, append(w, 'b', "b1"), cursor));
     (void)append(w, 'b', "b2");
@@ -53,7 +50,6 @@ Test(stream_topics, of_another_log_are_reset_alone)
     cr_assert_eq(c->verdicts[1], TG_COMPLETE);
     cr_assert(!c->is_recovered);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, from_the_earliest_are_all_that_is_left_without_a_reset)
@@ -66,8 +62,7 @@ Test(stream_topics, from_the_earliest_are_all_that_is_left_without_a_reset)
     for (int i = 0; i < 300; i++) {
         (void)append(w, 'a', i < 299 ? "x" : "last");
     }
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", "earliest"), TG_OK);
+    c = client_opened(w, "a", "earliest");
     tell(w, 'a', TG_TOPIC_READY);
     wait_started(c);
     settle(w);
@@ -76,7 +71,6 @@ Test(stream_topics, from_the_earliest_are_all_that_is_left_without_a_reset)
     cr_assert_null(strstr(client_words(c), "reset"));
     cr_assert_not_null(strstr(client_words(c), "last"));
     world_end(w);
-    client_destroy(c);
 }
 
 /* One that did resume at the very beginning asked for what was trimmed. */
@@ -103,24 +97,20 @@ Test(stream_topics, from_the_earliest_are_not_reset_beside_a_resume_that_is)
     cr_assert_eq(strncmp(client_words(c[1]), "reset:a:expired x", 17), 0);
     cr_assert_eq(c[1]->verdicts[0], TG_RESET_EXPIRED);
     world_end(w);
-    client_destroy(c[0]);
-    client_destroy(c[1]);
 }
 
 /* What the log holds before the gap is not whole. */
 Test(stream_topics, from_the_earliest_are_told_of_the_last_gap_in_what_is_held)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c = NULL;
 
-    world_start(w);
     (void)append(w, 'a', "1");
     (void)gap(w);
     (void)append(w, 'a', "2");
     (void)gap(w);
     (void)append(w, 'a', "3");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", "earliest"), TG_OK);
+    c = client_opened(w, "a", "earliest");
     tell(w, 'a', TG_TOPIC_READY);
     wait_words(c, "reset:a:gap 3");
     cr_assert(!c->is_resume);
@@ -129,72 +119,58 @@ Test(stream_topics, from_the_earliest_are_told_of_the_last_gap_in_what_is_held)
     deliver(w);
     wait_words(c, "reset:a:gap 3 reset:a:gap");
     world_end(w);
-    client_destroy(c);
 }
 
 /* Nothing is held before it: what it tells of was not asked for. */
 Test(stream_topics, from_the_earliest_are_not_told_of_a_gap_before_all_that_is_held)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct client *c = NULL;
 
-    world_start(w);
     (void)append(w, 'b', "of another topic");
     (void)gap(w);
     (void)append(w, 'a', "1");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", "earliest"), TG_OK);
+    c = client_opened(w, "a", "earliest");
     tell(w, 'a', TG_TOPIC_READY);
     wait_words(c, "1");
     cr_assert_eq(c->verdicts[0], TG_COMPLETE);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, within_the_ring_are_resumed_without_a_read)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
-    struct client *live = NULL;
+    struct client *live = live_client(w, "a");
     struct client *c = NULL;
     struct tg_pos from;
 
-    world_start(w);
-    live = live_client(w, "a");
     from = publish(w, 'a', "1");
     (void)publish(w, 'a', "2");
     wait_words(live, "1 2");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    c = client_opened(w, "a", cursor_of(w, from, cursor));
     wait_words(c, "2");
     cr_assert(c->is_recovered);
     cr_assert_eq(tg_count_get(&w->counts->pages), 0);
     world_end(w);
-    client_destroy(live);
-    client_destroy(c);
 }
 
 Test(stream_topics, within_the_ring_are_told_of_the_gap_there)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
-    struct client *live = NULL;
+    struct client *live = live_client(w, "a");
     struct client *c = NULL;
     struct tg_pos from;
 
-    world_start(w);
-    live = live_client(w, "a");
     from = publish(w, 'a', "1");
     hand_gap(w, 'a', gap(w));
     deliver(w);
     wait_words(live, "1 reset:a:gap");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    c = client_opened(w, "a", cursor_of(w, from, cursor));
     wait_words(c, "reset:a:gap");
     cr_assert_eq(c->verdicts[0], TG_RESET_GAP);
     world_end(w);
-    client_destroy(live);
-    client_destroy(c);
 }
 
 /* What the log has let go is gone, whatever a worker still remembers: gateways agree. */
@@ -214,35 +190,28 @@ Test(stream_topics, behind_what_the_log_retains_are_judged_by_the_log)
         (void)publish(w, 'a', "x");
     }
     wait_words(live, "1 x x x");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", cursor_of(w, from, cursor)), TG_OK);
+    c = client_opened(w, "a", cursor_of(w, from, cursor));
     wait_words(c, "x x x");
     cr_assert_eq(tg_count_get(&w->counts->pages), 1);
     world_end(w);
-    client_destroy(live);
-    client_destroy(c);
 }
 
 Test(stream_topics, at_the_very_end_are_complete_at_any_age)
 {
     struct world *w = world_create();
     char cursor[TG_CURSOR_MAX + 1];
-    struct client *live = NULL;
     struct client *c = NULL;
 
     w->opts.heartbeat = TG_SEC(1000000);
     world_start(w);
-    live = live_client(w, "a");
+    (void)live_client(w, "a");
     (void)cursor_of(w, publish(w, 'a', "1"), cursor);
     skip_time(w, w->opts.retain_for + TG_SEC(1));
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "a", cursor), TG_OK);
+    c = client_opened(w, "a", cursor);
     wait_started(c);
     cr_assert(c->is_recovered);
     cr_assert_eq(tg_count_get(&w->counts->pages), 0);
     world_end(w);
-    client_destroy(live);
-    client_destroy(c);
 }
 
 /* ---- topics that come ---- */
@@ -262,11 +231,9 @@ static struct client *socket_on(struct world *w, const char *topics)
 
 Test(stream_topics, may_come_all_later)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "");
 
-    world_start(w);
-    c = socket_on(w, "");
     cr_assert_eq(c->n_topics, 0);
     cr_assert_eq(client_add(c, 'a', NULL, 1), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
@@ -275,18 +242,16 @@ Test(stream_topics, may_come_all_later)
     (void)publish(w, 'a', "1");
     wait_words(c, "1");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, added_with_an_older_cursor_are_merged_from_there)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     char there[TG_CURSOR_MAX + 1];
     struct client *c = NULL;
     struct tg_pos from;
 
-    world_start(w);
     from = append(w, 'b', "0");
     (void)append(w, 'b', "1");
     (void)append(w, 'b', "2");
@@ -305,18 +270,16 @@ Test(stream_topics, added_with_an_older_cursor_are_merged_from_there)
     (void)publish(w, 'b', "5");
     wait_words(c, "3 1 2 4 5");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, added_behind_are_where_a_resume_begins)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     char there[TG_CURSOR_MAX + 1];
     struct client *c = NULL;
     struct tg_pos from;
 
-    world_start(w);
     from = append(w, 'b', "0");
     (void)append(w, 'b', "1");
     c = socket_on(w, "a");
@@ -334,16 +297,13 @@ Test(stream_topics, added_behind_are_where_a_resume_begins)
     wait_words(c, "2 1");
     cr_assert(!tg_stream_is_behind(c->stream));
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, that_wait_for_coverage_hold_up_nobody)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "a");
 
-    world_start(w);
-    c = socket_on(w, "a");
     cr_assert_eq(client_add(c, 'b', NULL, 2), TG_OK);
     (void)publish(w, 'a', "1");
     wait_words(c, "1");
@@ -351,7 +311,6 @@ Test(stream_topics, that_wait_for_coverage_hold_up_nobody)
     tell(w, 'b', TG_TOPIC_READY);
     wait_answers(c, "b2:ok");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, that_join_for_long_are_answered_as_joining)
@@ -370,7 +329,6 @@ Test(stream_topics, that_join_for_long_are_answered_as_joining)
     deliver(w);
     wait_words(c, "status:a:ready");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, that_nobody_can_tell_of_are_given_up)
@@ -388,16 +346,13 @@ Test(stream_topics, that_nobody_can_tell_of_are_given_up)
     tell(w, 'a', TG_TOPIC_READY);
     wait_answers(c, "a1:TG_ESTORE a2:ok");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, of_another_log_are_reset_when_they_are_added)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "a");
 
-    world_start(w);
-    c = socket_on(w, "a");
     c->goes_back = true;
     cr_assert_eq(client_add(c, 'b', "otherlog.1-1", 3), TG_OK);
     tell(w, 'b', TG_TOPIC_READY);
@@ -408,16 +363,13 @@ Test(stream_topics, of_another_log_are_reset_when_they_are_added)
     (void)publish(w, 'b', "2");
     wait_words(c, "reset:b:epoch 1 2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, refused_do_not_end_the_stream)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "ab");
 
-    world_start(w);
-    c = socket_on(w, "ab");
     cr_assert_eq(client_add(c, 'c', NULL, 5), TG_OK);
     refuse(w, 'c', TG_EBADTOPIC, "no such table");
     wait_answers(c, "c5:TG_EBADTOPIC");
@@ -429,7 +381,6 @@ Test(stream_topics, refused_do_not_end_the_stream)
     wait_words(c, "1");
     cr_assert(!c->is_ended);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, refused_after_a_read_began_free_their_page)
@@ -449,16 +400,13 @@ Test(stream_topics, refused_after_a_read_began_free_their_page)
     refuse(w, 'b', TG_EBADTOPIC, "");
     wait_answers(c, "b5:TG_EBADTOPIC");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, are_not_had_twice_and_not_without_end)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "a");
 
-    world_start(w);
-    c = socket_on(w, "a");
     cr_assert_eq(client_add(c, 'a', NULL, 1), TG_ECONFLICT);
     cr_assert_eq(client_add(c, 'b', NULL, 2), TG_OK);
     cr_assert_eq(client_add(c, 'b', NULL, 3), TG_ECONFLICT, "also while it waits");
@@ -466,18 +414,17 @@ Test(stream_topics, are_not_had_twice_and_not_without_end)
     cr_assert_eq(client_add(c, 'c', NULL, 4), TG_EBUSY);
     w->hub_rc = TG_OK;
     cr_assert_eq(client_add(c, 'c', NULL, 4), TG_OK, "nothing of it was left");
-    world_end(w);
+    tg_fanout_stop(w->fanout);
+    settle(w);
     cr_assert_str_eq(c->answers, "");
-    client_destroy(c);
+    world_end(w);
 }
 
 Test(stream_topics, may_be_closed_with_their_stream_inside_the_answer)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "");
 
-    world_start(w);
-    c = socket_on(w, "");
     c->closes_on_topic = true;
     cr_assert_eq(client_add(c, 'a', NULL, 1), TG_OK);
     cr_assert_eq(client_add(c, 'b', NULL, 2), TG_OK);
@@ -488,18 +435,15 @@ Test(stream_topics, may_be_closed_with_their_stream_inside_the_answer)
     cr_assert_str_eq(c->answers, "a1:ok");
     cr_assert_eq(tg_count_get(&w->counts->streams), 0);
     world_end(w);
-    client_destroy(c);
 }
 
 /* ---- topics that go ---- */
 
 Test(stream_topics, removed_are_silent_and_may_come_again)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "ab");
 
-    world_start(w);
-    c = socket_on(w, "ab");
     (void)publish(w, 'a', "1");
     wait_words(c, "1");
     cr_assert_eq(client_remove(c, 'a'), TG_OK);
@@ -512,23 +456,19 @@ Test(stream_topics, removed_are_silent_and_may_come_again)
     (void)publish(w, 'a', "4");
     wait_words(c, "1 3 4");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, removed_before_their_answer_are_not_answered)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = socket_on(w, "");
 
-    world_start(w);
-    c = socket_on(w, "");
     cr_assert_eq(client_add(c, 'a', NULL, 1), TG_OK);
     cr_assert_eq(client_remove(c, 'a'), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
     settle(w);
     cr_assert_str_eq(c->answers, "");
     world_end(w);
-    client_destroy(c);
 }
 
 /* The page that it alone waited for holds up no other topic. */
@@ -548,7 +488,6 @@ Test(stream_topics, removed_let_the_others_go_on)
     cr_assert_eq(client_remove(c, 'b'), TG_OK);
     wait_words(c, "2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_topics, of_a_stream_that_reads_slowly_come_and_go_between_its_writes)
@@ -584,5 +523,4 @@ Test(stream_topics, of_a_stream_that_reads_slowly_come_and_go_between_its_writes
     cr_assert(!c->is_ended);
     cr_assert_not_null(strstr(client_words(c), "a"));
     world_end(w);
-    client_destroy(c);
 }

@@ -13,11 +13,9 @@ static bool has_written(void *arg)
 
 Test(stream_transport, what_was_begun_and_told_can_be_finished_behind_the_end)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->room = 20; /* the first event is cut in two */
     (void)publish(w, 'a', "a1");
     run_until(w, has_written, c);
@@ -27,17 +25,14 @@ Test(stream_transport, what_was_begun_and_told_can_be_finished_behind_the_end)
     tg_stream_rest(c->stream, &c->out); /* as a transport does in on_end */
     cr_assert_str_eq(client_words(c), "a1 bye:drain");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_transport, nothing_is_left_when_all_was_taken)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct tg_buf rest = {.max = 1024};
-    struct client *c = NULL;
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     (void)publish(w, 'a', "a1");
     wait_words(c, "a1");
     tg_stream_end(c->stream, "drain", 0);
@@ -45,7 +40,6 @@ Test(stream_transport, nothing_is_left_when_all_was_taken)
     cr_assert_eq(rest.n, 0);
     cr_assert_str_eq(client_words(c), "a1 bye:drain");
     world_end(w);
-    client_destroy(c);
 }
 
 struct joins {
@@ -64,13 +58,11 @@ static void note_join(tg_str name, struct tg_pos joined, void *arg)
 
 Test(stream_transport, a_topic_that_came_later_is_in_order_from_where_it_joined)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct joins j = {.n = 0};
-    struct client *c = NULL;
+    struct client *c = client_create(w);
     struct tg_pos a1;
 
-    world_start(w);
-    c = client_create(w);
     c->takes_topics = true;
     cr_assert_eq(client_open(c, "a", NULL), TG_OK);
     tell(w, 'a', TG_TOPIC_READY);
@@ -91,7 +83,6 @@ Test(stream_transport, a_topic_that_came_later_is_in_order_from_where_it_joined)
         POS_EQ(j.joined[i], j.letters[i] == 'a' ? (struct tg_pos){0} : a1);
     }
     world_end(w);
-    client_destroy(c);
 }
 
 static bool has_beaten(void *arg)
@@ -123,7 +114,6 @@ Test(stream_transport, is_told_of_each_heartbeat)
     run_until(w, has_beaten, c);
     cr_assert_geq(tg_count_get(&w->counts->heartbeats), 2);
     world_end(w);
-    client_destroy(c);
 }
 
 static bool is_swept(void *arg)
@@ -143,7 +133,6 @@ Test(stream_transport, may_close_at_a_heartbeat)
     cr_assert_eq(c->n_beats, 1);
     cr_assert(!c->is_ended, "nothing is called behind a close");
     world_end(w);
-    client_destroy(c);
 }
 
 /* A byte a millisecond, so that each heartbeat finds some taken. */
@@ -171,8 +160,8 @@ Test(stream_transport, a_socket_that_takes_bytes_however_slowly_is_not_asked_for
 {
     struct world *w = world_create();
     struct client *c = beaten_client(w);
-    struct client *other = live_client(w, "b");
 
+    (void)live_client(w, "b");
     c->room = 1;
     for (int i = 0; i < 50; i++) {
         (void)publish(w, 'a', "a long word, so that a trickle does not come to its end");
@@ -183,6 +172,4 @@ Test(stream_transport, a_socket_that_takes_bytes_however_slowly_is_not_asked_for
     cr_assert_eq(c->n_beats, 0, "it took bytes between all of them");
     run_until(w, is_gone, c);
     world_end(w);
-    client_destroy(other);
-    client_destroy(c);
 }

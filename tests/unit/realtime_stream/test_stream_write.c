@@ -6,13 +6,11 @@
 
 Test(stream_write, topics_are_merged_by_id)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     struct tg_pos pos[6];
     static const char topics[] = "cababc";
-    struct client *c = NULL;
+    struct client *c = live_client(w, "abc");
 
-    world_start(w);
-    c = live_client(w, "abc");
     for (int i = 0; i < 6; i++) {
         pos[i] = append(w, topics[i], "x");
     }
@@ -27,7 +25,6 @@ Test(stream_write, topics_are_merged_by_id)
     deliver(w);
     wait_words(c, "1 2 3 4 5 6");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, nothing_is_sent_while_one_topics_page_is_missing)
@@ -49,17 +46,14 @@ Test(stream_write, nothing_is_sent_while_one_topics_page_is_missing)
     (void)b1;
     cr_assert_str_eq(client_words(c), "");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, a_missing_page_of_one_topic_comes_before_newer_frames_of_others)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "ab");
     struct tg_pos a2;
 
-    world_start(w);
-    c = live_client(w, "ab");
     (void)append(w, 'b', "1");
     tell_new(w, 'b', TG_TOPIC_READY);
     a2 = append(w, 'a', "2");
@@ -67,39 +61,34 @@ Test(stream_write, a_missing_page_of_one_topic_comes_before_newer_frames_of_othe
     deliver(w);
     wait_words(c, "1 2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, resets_of_a_merge_stand_at_their_place)
 {
-    struct world *w = world_create();
+    struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
     struct tg_pos from;
     struct client *c = NULL;
 
-    world_start(w);
     from = append(w, 'a', "0");
     (void)append(w, 'b', "1");
     (void)gap(w);
     (void)append(w, 'a', "2");
     (void)append(w, 'b', "3");
-    c = client_create(w);
-    cr_assert_eq(client_open(c, "ab", cursor_of(w, from, cursor)), TG_OK);
+    c = client_opened(w, "ab", cursor_of(w, from, cursor));
     tell(w, 'a', TG_TOPIC_READY);
     tell(w, 'b', TG_TOPIC_READY);
     wait_words(c, "reset:a:gap reset:b:gap 2 3");
     world_end(w);
-    client_destroy(c);
 }
 
 /* Every cut of three events: after each write the socket is full. */
 Test(stream_write, partial_writes_lose_and_double_no_byte)
 {
     for (size_t chunk = 1; chunk < 200; chunk += 3) {
-        struct world *w = world_create();
+        struct world *w = world_started();
         struct client *c = NULL;
 
-        world_start(w);
         c = live_client(w, "ab");
         c->room = 0;
         for (int i = 0; i < 6; i++) {
@@ -112,17 +101,14 @@ Test(stream_write, partial_writes_lose_and_double_no_byte)
         }
         cr_assert_str_eq(client_words(c), "1 2 3 4 5 6");
         world_end(w);
-        client_destroy(c);
     }
 }
 
 Test(stream_write, short_writes_wait_for_the_socket)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->chunk = 10;
     (void)publish(w, 'a', "1");
     settle(w);
@@ -135,16 +121,13 @@ Test(stream_write, short_writes_wait_for_the_socket)
     wait_words(c, "1 2");
     cr_assert_eq(c->n_writes, 2);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, controls_go_between_frames_not_inside)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->room = 15;
     (void)publish(w, 'a', "1");
     settle(w);
@@ -155,16 +138,13 @@ Test(stream_write, controls_go_between_frames_not_inside)
     client_reads(c);
     wait_words(c, "1 status:a:offline 2");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, a_control_cut_in_two_is_ended_before_what_follows)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
 
-    world_start(w);
-    c = live_client(w, "a");
     c->room = 9;
     tell(w, 'a', TG_TOPIC_JOINING);
     settle(w);
@@ -178,7 +158,6 @@ Test(stream_write, a_control_cut_in_two_is_ended_before_what_follows)
     }
     cr_assert_str_eq(client_words(c), "status:a:offline status:a:ready 1");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, a_frame_cut_in_two_outlives_its_ring)
@@ -200,7 +179,6 @@ Test(stream_write, a_frame_cut_in_two_outlives_its_ring)
     client_reads(c);
     wait_words(c, "0 1 2 3 4 5 6 7 8 9");
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, more_than_one_writes_worth_is_sent_in_many)
@@ -225,17 +203,14 @@ Test(stream_write, more_than_one_writes_worth_is_sent_in_many)
     wait_words(c, words);
     cr_assert_eq(c->n_writes, (N + 63) / 64);
     world_end(w);
-    client_destroy(c);
 }
 
 Test(stream_write, a_blocked_stream_keeps_a_bounded_number_of_controls)
 {
-    struct world *w = world_create();
-    struct client *c = NULL;
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
     size_t n = 0;
 
-    world_start(w);
-    c = live_client(w, "a");
     c->room = 0;
     for (int i = 0; i < 100; i++) {
         tell(w, 'a', TG_TOPIC_JOINING);
@@ -248,5 +223,4 @@ Test(stream_write, a_blocked_stream_keeps_a_bounded_number_of_controls)
     }
     cr_assert_eq(n, 16);
     world_end(w);
-    client_destroy(c);
 }
