@@ -40,7 +40,8 @@ struct tg_snapshot {
     struct tg_buf last; /* key of the last row that was told */
     bool has_last;
     bool has_begun;
-    bool is_told; /* a page is on its way to the socket */
+    bool is_told;  /* a page is on its way to the socket */
+    bool is_stuck; /* the socket does not take it now */
     unsigned rows;
     size_t at; /* the part that is read */
     size_t n_parts;
@@ -61,9 +62,22 @@ static void free_snapshot(void *arg)
     free(s);
 }
 
+static void set_stuck(struct tg_snapshot *s, bool is_stuck)
+{
+    if (s->is_stuck != is_stuck) {
+        s->is_stuck = is_stuck;
+        if (is_stuck) {
+            tg_count_add(&s->w->counts.snapshots_stuck, 1);
+        } else {
+            tg_count_sub(&s->w->counts.snapshots_stuck, 1);
+        }
+    }
+}
+
 /* Perhaps from inside its own task. */
 static void drop(struct tg_snapshot *s)
 {
+    set_stuck(s, false);
     tg_ids_remove(&s->w->snapshot_ids, s->id);
     tg_list_remove(&s->queue);
     tg_loop_task_stop(s->w->loop, &s->task);
@@ -348,9 +362,9 @@ static void on_slow(struct tg_timer *timer)
 static bool look(struct tg_task *task)
 {
     struct tg_snapshot *s = TG_CONTAINER_OF(task, struct tg_snapshot, task);
-
     enum tg_told told = s->has_begun ? tg_stream_told(s->stream) : TG_TOLD_ALL;
 
+    set_stuck(s, told == TG_TOLD_BLOCKED);
     if (told == TG_TOLD_ALL) {
         want_page(s);
     }

@@ -91,8 +91,8 @@ struct tg_worker_counts {
     tg_count proxied, proxy_errors, tunnels, refused, streams_opened, polls, polls_at_once,
         jwks_fetches, jwks_failures, controls, signouts, signout_retries, denied, tickets,
         published, publish_duplicates, publish_failures, snapshots, snapshot_rows,
-        snapshot_failures, stream_caps, device_touches, device_caps, access_asked, access_known,
-        access_shared, access_refused, access_unknown, access_held, access_revoked;
+        snapshot_failures, snapshots_stuck, stream_caps, device_touches, device_caps, access_asked,
+        access_known, access_shared, access_refused, access_unknown, access_held, access_revoked;
 };
 
 struct tg_worker {

@@ -76,6 +76,7 @@ GETTER(get_unpublished, w->counts.publish_failures)
 GETTER(get_snapshots, w->counts.snapshots)
 GETTER(get_snapshot_rows, w->counts.snapshot_rows)
 GETTER(get_snapshot_failures, w->counts.snapshot_failures)
+GETTER(get_snapshots_stuck, w->counts.snapshots_stuck)
 GETTER(get_stream_caps, w->counts.stream_caps)
 GETTER(get_touches, w->counts.device_touches)
 GETTER(get_device_caps, w->counts.device_caps)
@@ -146,6 +147,8 @@ static const struct row rows[] = {
     {"snapshots_total", "counter", "Snapshots begun.", get_snapshots},
     {"snapshot_rows_total", "counter", "Rows told by snapshots.", get_snapshot_rows},
     {"snapshot_failures_total", "counter", "Snapshots that failed.", get_snapshot_failures},
+    {"snapshots_stuck", "gauge", "Snapshots that read no further until their client does.",
+     get_snapshots_stuck},
     {"device_touches_total", "counter", "Times that the store was told of a device.", get_touches},
     {"device_caps_total", "counter", "Devices, or topics of one, refused over a cap.",
      get_device_caps},

@@ -144,6 +144,11 @@ Test(snapshot, is_read_page_by_page_until_one_is_empty)
     finish(&g);
 }
 
+static uint64_t stuck(const struct given *g)
+{
+    return tg_count_get(&g->fleet.workers[0].counts.snapshots_stuck);
+}
+
 Test(snapshot, waits_for_the_socket_before_it_reads_on)
 {
     struct given g;
@@ -152,14 +157,17 @@ Test(snapshot, waits_for_the_socket_before_it_reads_on)
     stream_seen.told = TG_TOLD_SOON;
     page(&g, 200, "[{\"id\":1}]");
     cr_assert_eq(fetch_seen.n, 1);
+    cr_assert_eq(stuck(&g), 0);
     stream_seen.told = TG_TOLD_BLOCKED;
     turn(g.fleet.workers[0].loop);
+    cr_assert_eq(stuck(&g), 1);
     stream_seen.told = TG_TOLD_ALL;
     turn(g.fleet.workers[0].loop);
     cr_assert_eq(fetch_seen.n, 1, "a blocked one is not looked at");
     tg_snapshot_writable(g.snapshot);
     turn(g.fleet.workers[0].loop);
     cr_assert_eq(fetch_seen.n, 2);
+    cr_assert_eq(stuck(&g), 0);
     tg_snapshot_writable(g.snapshot); /* while a page is read it means nothing */
     turn(g.fleet.workers[0].loop);
     cr_assert_eq(fetch_seen.n, 2);
@@ -187,6 +195,7 @@ Test(snapshot, gives_up_a_socket_that_takes_nothing_for_a_while)
     cr_assert_eq(g.n_done, 0);
     wait_sec(&g, 20);
     cr_assert_eq(g.n_done, 1);
+    cr_assert_eq(stuck(&g), 0);
     cr_assert_eq(g.rc, TG_EFULL);
     cr_assert(g.has_begun);
     finish(&g);
