@@ -61,9 +61,6 @@ enum tg_rc tg_admission_topic(const struct tg_handler_opts *o, const struct tg_t
     } else if (name.kind == TG_TOPIC_STRICT && !is_served(o, &name)) {
         *ret_why = "this table is not served as a topic";
         rc = TG_EFORBIDDEN;
-    } else if (name.declared != NULL && name.declared->table != NULL) {
-        *ret_why = "this gateway does not ask yet who may read this topic";
-        rc = TG_ENOTREADY;
     }
     if (rc != TG_OK) {
         tg_topic_fini(&name);

@@ -39,8 +39,8 @@ struct tg_fanout_opts {
 };
 
 struct tg_fanout_counts {
-    tg_count streams, subscriptions, topics, deliveries, frames, sent, slices, pages, resets, slow_consumers,
-        heartbeats, cuts, opened, ended, expired, aged;
+    tg_count streams, subscriptions, topics, deliveries, frames, sent, slices, pages, resets,
+        slow_consumers, heartbeats, cuts, opened, ended, expired, aged;
     tg_count store_up; /* 1 or 0: this worker's handle */
 };
 

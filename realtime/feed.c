@@ -6,12 +6,14 @@
 #include <stdlib.h>
 
 #include "realtime/change.h"
-#include "realtime/hub_int.h"
+#include "realtime/rows.h"
 #include "util/log.h"
 
 enum { MAX_EVENT_BYTES = 4 * 1024 * 1024, MIN_TOKEN_SECS = 60, MAX_GAP_LINES = 600 };
 
 #define REMOTE_RETRY TG_SEC(2)
+
+#define REFUSED_RETRY TG_SEC(30)
 
 static void take_lease(struct feed *f);
 static void write_gap(struct feed *f);
@@ -27,6 +29,9 @@ static tg_str logged_topic(const struct feed *f)
 {
     const struct tg_topic_name *t = &f->name;
 
+    if (f->rows != NULL) {
+        return tg_str_of(f->key);
+    }
     return t->filter.n == 0 ? t->name : tg_str_make(t->name.p, t->name.n - t->filter.n - 1);
 }
 
@@ -70,6 +75,9 @@ static void forget_channel(struct feed *f)
     (void)tg_map_remove(&f->hub->channels, tg_str_of(name));
     f->link_id = 0;
     f->is_up = false;
+    if (f->rows != NULL) {
+        rows_down(f->rows);
+    }
 }
 
 static void leave(struct feed *f)
@@ -88,7 +96,7 @@ static void join(struct feed *f)
     struct tg_hub *h = f->hub;
     char name[24];
 
-    if (f->link_id != 0) {
+    if (f->link_id != 0 || f->rejoin_at > tg_loop_now(h->loop)) {
         return;
     }
     f->link_id = ++h->next_link_id;
@@ -109,7 +117,9 @@ static void watch_token(struct feed *f)
 {
     int64_t left = f->exp_sec - now_sec();
 
-    tg_loop_timer_start(f->hub->loop, &f->timer, TG_SEC(TG_MAX(left, 0)));
+    if (f->exp_sec != INT64_MAX) {
+        tg_loop_timer_start(f->hub->loop, &f->timer, TG_SEC(TG_MAX(left, 0)));
+    }
 }
 
 struct pending {
@@ -119,7 +129,7 @@ struct pending {
     uint64_t number; /* of an append of the feed */
 };
 
-static struct pending *pend(struct feed *f)
+void *feed_pend(const struct feed *f)
 {
     struct pending *p = TG_NEW(struct pending);
 
@@ -128,8 +138,14 @@ static struct pending *pend(struct feed *f)
     return p;
 }
 
-static struct feed *unpend(struct pending *p)
+struct tg_hub *feed_hub(const void *arg)
 {
+    return ((const struct pending *)arg)->hub;
+}
+
+struct feed *feed_unpend(void *arg)
+{
+    struct pending *p = arg;
     struct feed *f = tg_ids_find(&p->hub->feed_ids, p->feed);
 
     free(p);
@@ -138,13 +154,16 @@ static struct feed *unpend(struct pending *p)
 
 static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
 {
-    struct feed *f = unpend(arg);
+    struct feed *f = feed_unpend(arg);
 
     if (f == NULL || (f->state != FEED_LEASING && f->state != FEED_REMOTE)) {
         return;
     }
     if (rc == TG_OK) {
         f->fence = fence;
+        if (f->rows != NULL) {
+            rows_leased(f->rows);
+        }
         if (f->state == FEED_REMOTE) {
             /* Whoever covered it does no longer. */
             hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
@@ -154,7 +173,7 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
             watch_token(f);
         }
         if (f->is_up) {
-            write_gap(f); /* still joined from before: only the log was away */
+            feed_lost(f, f->gap_reason); /* still joined from before: only the log was away */
         } else {
             join(f);
         }
@@ -175,13 +194,13 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
 
 static void take_lease(struct feed *f)
 {
-    struct pending *p = NULL;
+    void *p = NULL;
 
     if (!f->hub->store_up || f->token == NULL) {
         set_state(f, f->token == NULL ? FEED_IDLE : FEED_LEASING);
         return;
     }
-    p = pend(f);
+    p = feed_pend(f);
     f->fence = 0;
     if (f->state != FEED_REMOTE) {
         set_state(f, FEED_LEASING);
@@ -193,11 +212,9 @@ static void take_lease(struct feed *f)
     }
 }
 
-static void on_renewed(enum tg_rc rc, void *arg)
+void feed_fenced(struct feed *f)
 {
-    struct feed *f = unpend(arg);
-
-    if (f != NULL && rc == TG_EFENCED && f->fence != 0) {
+    if (f->fence != 0) {
         tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", logged_topic(f)));
         f->fence = 0;
         leave(f);
@@ -205,14 +222,23 @@ static void on_renewed(enum tg_rc rc, void *arg)
     }
 }
 
+static void on_renewed(enum tg_rc rc, void *arg)
+{
+    struct feed *f = feed_unpend(arg);
+
+    if (f != NULL && rc == TG_EFENCED) {
+        feed_fenced(f);
+    }
+}
+
 void feed_renew(struct feed *f)
 {
-    struct pending *p = NULL;
+    void *p = NULL;
 
     if (f->fence == 0 || !f->hub->store_up) {
         return;
     }
-    p = pend(f);
+    p = feed_pend(f);
     if (tg_store_lease_renew(f->hub->store, tg_str_of(f->key), f->fence, f->hub->opts.lease,
                              on_renewed, p) != TG_OK) {
         free(p);
@@ -229,9 +255,8 @@ static void on_released(enum tg_rc rc, void *arg)
 
 static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
 {
-    struct pending *p = arg;
-    const char *why = p->why;
-    struct feed *f = unpend(p);
+    const char *why = ((struct pending *)arg)->why;
+    struct feed *f = feed_unpend(arg);
 
     if (f == NULL) {
         return;
@@ -240,18 +265,23 @@ static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
     if (rc != TG_OK) {
         tg_count_add(&f->hub->counts.append_errors, 1);
         f->gap_pending = true;
-        if (rc == TG_EFENCED && f->fence != 0) {
-            f->fence = 0;
-            leave(f);
-            take_lease(f);
+        if (rc == TG_EFENCED) {
+            feed_fenced(f);
         }
         return;
     }
     tg_count_add(&f->hub->counts.gaps, 1);
     tg_log_limited(TG_LOG_INFO, "gap", MAX_GAP_LINES, TG_KS("topic", logged_topic(f)),
                    TG_KZ("why", why));
-    if (f->is_up && !f->gap_pending && f->n_gaps_under_way == 0 && f->state == FEED_JOINING) {
-        f->live_from = pos;
+    f->gap_at = pos;
+    feed_settle(f);
+}
+
+void feed_settle(struct feed *f)
+{
+    if (f->is_up && !f->gap_pending && f->n_gaps_under_way == 0 && f->state == FEED_JOINING &&
+        (f->rows == NULL || rows_are_whole(f->rows))) {
+        f->live_from = f->gap_at;
         set_state(f, FEED_LIVE);
         hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
     }
@@ -271,7 +301,7 @@ static void write_gap(struct feed *f)
     if (!h->store_up || f->fence == 0) {
         return;
     }
-    p = pend(f);
+    p = feed_pend(f);
     p->why = f->gap_reason;
     if (tg_store_gap(h->store, &w, on_gap, p) != TG_OK) {
         free(p);
@@ -287,10 +317,22 @@ void feed_need_gap(struct feed *f, const char *reason)
     write_gap(f);
 }
 
+void feed_lost(struct feed *f, const char *reason)
+{
+    if (f->rows != NULL) {
+        rows_lost(f->rows, reason);
+    } else {
+        feed_need_gap(f, reason);
+    }
+}
+
 void feed_sweep(struct feed *f)
 {
     if (f->gap_pending && f->is_up) {
         write_gap(f);
+    }
+    if (f->rows != NULL) {
+        rows_sweep(f->rows);
     }
     if (f->state == FEED_JOINING && f->link_id == 0 && f->token != NULL) {
         join(f);
@@ -309,19 +351,27 @@ void feed_on_up(struct feed *f)
         set_state(f, FEED_JOINING); /* subscribed anew without a reason of ours */
         why = "again";
     }
-    feed_need_gap(f, why);
+    feed_lost(f, why);
 }
 
 void feed_on_down(struct feed *f, const char *why, bool needs_token)
 {
     f->is_up = false;
     f->was_down = true;
+    f->gap_at = (struct tg_pos){0};
+    if (f->rows != NULL) {
+        rows_down(f->rows);
+    }
     tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", logged_topic(f)), TG_KZ("why", why));
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING);
         hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
     }
-    if (needs_token) {
+    if (needs_token && f->rows != NULL) {
+        /* There is no other key: perhaps upstream's mind changes. */
+        leave(f);
+        f->rejoin_at = tg_loop_now(f->hub->loop) + REFUSED_RETRY;
+    } else if (needs_token) {
         /* Not accepted any more, whatever its exp says: wait for another one. */
         f->exp_sec = 0;
     }
@@ -332,6 +382,12 @@ void feed_on_refused(struct feed *f, tg_str message)
     tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", logged_topic(f)),
            TG_KS("message", logged_message(f, message)));
     forget_channel(f);
+    if (f->rows != NULL) {
+        /* Its topics are the configuration's: they wait until the table can be followed. */
+        set_state(f, FEED_JOINING);
+        f->rejoin_at = tg_loop_now(f->hub->loop) + REFUSED_RETRY;
+        return;
+    }
     hub_tell_topics(f, TG_TOPIC_REFUSED, TG_EBADTOPIC, message);
     feed_close(f);
 }
@@ -340,12 +396,7 @@ static void on_append_failed(struct feed *f, enum tg_rc rc, uint64_t number)
 {
     tg_count_add(&f->hub->counts.append_errors, 1);
     if (rc == TG_EFENCED) {
-        if (f->fence != 0) {
-            tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", logged_topic(f)));
-            f->fence = 0;
-            leave(f);
-            take_lease(f);
-        }
+        feed_fenced(f);
         return;
     }
     tg_log_limited(TG_LOG_WARN, "append_failed", 10, TG_KS("topic", logged_topic(f)),
@@ -361,7 +412,7 @@ static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
     struct pending *p = arg;
     struct tg_hub *h = p->hub;
     uint64_t number = p->number;
-    struct feed *f = unpend(p);
+    struct feed *f = feed_unpend(p);
 
     (void)pos;
     h->n_appends--;
@@ -380,6 +431,10 @@ void feed_on_change(struct feed *f, tg_str payload)
     enum tg_rc rc = TG_OK;
 
     tg_count_add(&h->counts.changes, 1);
+    if (f->rows != NULL) {
+        rows_on_change(f->rows, payload);
+        return;
+    }
     rc = tg_change_event(payload, f->name.name, &event);
     if (rc != TG_OK) {
         tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", logged_topic(f)),
@@ -396,7 +451,7 @@ void feed_on_change(struct feed *f, tg_str payload)
                           .fence = f->fence,
                           .topic = tg_str_of(f->key),
                           .payload = tg_buf_view(&event)};
-    p = pend(f);
+    p = feed_pend(f);
     p->number = ++f->n_appends;
     rc = tg_store_append(h->store, &w, on_appended, p);
     if (rc != TG_OK) {
@@ -415,7 +470,7 @@ void feed_on_change(struct feed *f, tg_str payload)
 void feed_store_up(struct feed *f)
 {
     if (f->is_up) {
-        f->gap_pending = true;
+        f->gap_pending = f->rows == NULL;
         f->gap_reason = "store";
     }
     take_lease(f);
@@ -425,6 +480,9 @@ void feed_store_down(struct feed *f)
 {
     f->fence = 0;
     tg_loop_timer_stop(f->hub->loop, &f->timer);
+    if (f->rows != NULL) {
+        rows_unleased(f->rows);
+    }
     set_state(f, FEED_LEASING);
     hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
 }
@@ -511,6 +569,7 @@ void feed_close(struct feed *f)
         hub_forget_topic(TG_CONTAINER_OF(f->topics.next, struct topic, node));
     }
     tg_loop_timer_stop(h->loop, &f->timer);
+    rows_destroy(f->rows);
     tg_ids_remove(&h->feed_ids, f->id);
     tg_list_remove(&f->node);
     (void)tg_map_remove(&h->feed_keys, tg_str_of(f->key));

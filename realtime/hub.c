@@ -47,6 +47,7 @@ static void on_store_state(enum tg_store_state state, const struct tg_epoch *epo
         tg_log(TG_LOG_ERROR, "tail_failed", TG_KZ("epoch", epoch->text));
     }
     hub_tell_control(h, TG_STR_NONE, true);
+    hub_tell_access(h, &(struct tg_access_word){0});
     /* Each feed takes its lease again and writes a gap: what came meanwhile is lost, and
      * with a suspect store nobody knows what else. */
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
@@ -115,7 +116,7 @@ static bool make_room(struct tg_hub *h, const char *user_id)
 
     if (u != NULL && u->n_feeds >= h->opts.feeds_per_user) {
         idle = idle_feed(h, user_id);
-    } else if (tg_count_get(&h->counts.feeds) >= h->opts.max_feeds) {
+    } else if (tg_count_get(&h->counts.feeds) - h->n_tables >= h->opts.max_feeds) {
         idle = idle_feed(h, NULL);
     } else {
         return true;
@@ -157,9 +158,15 @@ static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
     struct topic *t = NULL;
     struct feed *f = NULL;
 
-    if (m->name.kind == TG_TOPIC_PUBLISHED) {
+    if (m->name.declared != NULL) {
+        f = tg_map_find(&h->feed_keys, m->name.declared->name);
+        if (f == NULL && m->name.declared->table != NULL) {
+            refuse(h, m, TG_EUNSUPPORTED, TG_STR("the table of this topic is not followed"));
+            return NULL;
+        }
         t = new_topic(h, m);
-        tg_list_append(&h->published, &t->node);
+        t->feed = f;
+        tg_list_append(f == NULL ? &h->published : &f->topics, &t->node);
         return t;
     }
     if (!make_room(h, m->user_id)) {
@@ -172,6 +179,7 @@ static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
     user_of(h, m->user_id)->n_feeds++;
     t = new_topic(h, m);
     t->feed = f;
+    t->is_strict = true;
     t->name = f->name.name;
     tg_list_append(&f->topics, &t->node);
     return t;
@@ -192,7 +200,7 @@ static void set_interest(struct topic *t, unsigned worker, tg_id id)
         tg_count_sub(&h->counts.subscriptions, 1);
     }
     t->interest[worker] = id;
-    if (t->feed != NULL) {
+    if (t->is_strict) {
         t->feed->idle_since = t->n_interested == 0 ? tg_loop_now(h->loop) : 0;
     }
 }
@@ -214,7 +222,7 @@ void hub_forget_topic(struct topic *t)
     for (unsigned w = 0; w < h->opts.n_workers; w++) {
         set_interest(t, w, 0);
     }
-    if (t->feed != NULL) {
+    if (t->is_strict) {
         forget_feed_of(t);
     }
     (void)tg_map_remove(&h->topics, tg_str_of(t->key));
@@ -239,7 +247,7 @@ static void on_subscribe(struct tg_mail *mail, void *owner)
 
         set_interest(t, m->worker, m->topic);
         hub_tell(t, m->worker, hub_topic_state(t), TG_OK, TG_STR(""), is_new);
-        if (t->feed != NULL) {
+        if (t->is_strict) {
             feed_offer_token(t->feed, tg_str_of(m->token), m->exp_sec);
         }
     }
@@ -254,7 +262,7 @@ static void on_unsubscribe(struct tg_mail *mail, void *owner)
     (void)owner;
     if (t != NULL && t->interest[m->worker] == m->topic) {
         set_interest(t, m->worker, 0);
-        if (t->feed == NULL && t->n_interested == 0) {
+        if (!t->is_strict && t->n_interested == 0) {
             hub_forget_topic(t);
         }
     }
@@ -336,6 +344,9 @@ static void on_sweep(struct tg_timer *t)
         if (h->outboxes[w].lost_news) {
             hub_tell_again(h, w);
         }
+        if (h->outboxes[w].lost_access) {
+            (void)!hub_settle_access(h, w);
+        }
         if (h->outboxes[w].is_behind && (h->outboxes[w].n_topics > 0 || h->outboxes[w].is_cut)) {
             hub_post(h, w);
         }
@@ -402,6 +413,9 @@ enum tg_rc tg_hub_start(struct tg_hub *h)
         rc = tg_store_open(h->opts.store, h->loop, &handler, &h->store);
     }
     if (rc == TG_OK) {
+        rc = hub_open_tables(h);
+    }
+    if (rc == TG_OK) {
         rc = tg_link_start(h->link);
     }
     if (rc != TG_OK) {
@@ -434,6 +448,7 @@ static void on_stop(struct tg_mail *mail, void *owner)
     while (!tg_list_empty(&h->published)) {
         hub_forget_topic(TG_CONTAINER_OF(h->published.next, struct topic, node));
     }
+    tg_upstream_destroy(h->upstream);
     tg_store_close(h->store);
     tg_loop_close_mail(h->loop);
     /* A last turn lets the leases go out and the handles close. */

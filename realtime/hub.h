@@ -10,6 +10,7 @@
 
 #include "realtime/fanout.h"
 #include "realtime/link.h"
+#include "upstream/client.h"
 
 struct tg_hub_opts {
     struct tg_store_group *store;
@@ -23,11 +24,20 @@ struct tg_hub_opts {
      * that take access away, are followed with this key from the start on. */
     const struct tg_declared_list *declared;
     const char *service_key;
+    struct tg_upstream_opts upstream; /* tables are read through it */
+    unsigned page_rows;               /* at once while a table is read */
+    unsigned max_waiting;             /* changes of one table, meanwhile */
+    size_t index_rows;                /* of one table; more: its deletes mean a gap */
+    tg_usec verify;                   /* a table with `catchup` is compared so often; 0: never */
+    tg_usec reset_spread;             /* deletes of rows that nobody knew: one gap in so long */
 };
 
 struct tg_hub_counts {
     tg_count feeds, feeds_live, topics, subscriptions, changes, appended, append_errors, gaps,
         log_entries, frames, lost, mail_full;
+    /* Of tables that are followed whole. */
+    tg_count rows_indexed, fills, fill_errors, repaired_inserts, repaired_updates, repaired_deletes,
+        verifies, verify_differences, unknown_deletes, rows_read_again, rows_partial, access_words;
     tg_count store_up; /* 1 or 0 */
 };
 

@@ -2,7 +2,7 @@
  *
  * Invariant: a worker that is interested in a topic is sent every entry of it above the
  * `whole_from` it was told, in order, or a delivery with is_cut. */
-#include "realtime/hub_int.h"
+#include "realtime/rows.h"
 
 /* ---- telling workers ---- */
 
@@ -21,6 +21,7 @@ void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum 
 
     if (t->feed != NULL) {
         news.ready_from = t->feed->live_from;
+        news.is_repaired = t->feed->rows != NULL && rows_are_repaired(t->feed->rows);
     }
     if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
         /* The worker is stuck: it will read pages when it comes back. */
@@ -80,7 +81,12 @@ void hub_tell_again(struct tg_hub *h, unsigned worker)
 {
     h->outboxes[worker].lost_news = false;
     for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
-        tell_list_again(&TG_CONTAINER_OF(n, struct feed, node)->topics, worker);
+        struct feed *f = TG_CONTAINER_OF(n, struct feed, node);
+
+        tell_list_again(&f->topics, worker);
+        if (f->rows != NULL) {
+            rows_tell_watched(f->rows);
+        }
     }
     tell_list_again(&h->published, worker);
 }
@@ -91,6 +97,7 @@ void hub_post(struct tg_hub *h, unsigned worker)
 {
     struct outbox *o = &h->outboxes[worker];
     struct tg_delivery *d = tg_delivery_create(h->workers[worker], o->n);
+    bool is_told = hub_settle_access(h, worker);
 
     d->is_cut = o->is_cut;
     d->epoch = h->epoch;
@@ -100,7 +107,7 @@ void hub_post(struct tg_hub *h, unsigned worker)
         memcpy(d->items, o->items, o->n * sizeof(o->items[0]));
     }
     o->n = 0;
-    if (tg_fanout_deliver(d) == TG_OK) {
+    if (is_told && tg_fanout_deliver(d) == TG_OK) {
         o->is_cut = false;
         o->is_behind = false;
     } else {
@@ -183,13 +190,18 @@ void hub_on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, b
 
     tg_count_add(&h->counts.log_entries, n);
     if (is_cut) {
+        const struct tg_access_word all = {0};
+
         hub_tell_control(h, TG_STR_NONE, true);
+        hub_tell_access(h, &all);
     }
     for (size_t i = 0; i < n; i++) {
         if (entries[i].kind == TG_ENTRY_EVENT) {
             put_event(h, &entries[i]);
         } else if (entries[i].kind == TG_ENTRY_GAP) {
             put_gap(h, &entries[i]);
+        } else if (tg_access_word_is(entries[i].payload)) {
+            hub_access_entry(h, entries[i].payload);
         } else {
             hub_tell_control(h, entries[i].payload, false);
         }

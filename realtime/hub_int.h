@@ -1,4 +1,4 @@
-/* hub_int.h - what hub.c (registry, log, delivery) and feed.c (coverage) share.
+/* hub_int.h - what hub*.c (registry, delivery, tables) and feed*.c (coverage) share.
  * Everything here belongs to the hub's thread. */
 #ifndef TG_REALTIME_HUB_INT_H
 #define TG_REALTIME_HUB_INT_H
@@ -22,19 +22,22 @@ enum feed_state { FEED_IDLE, FEED_LEASING, FEED_REMOTE, FEED_JOINING, FEED_LIVE 
 
 struct feed {
     struct tg_hub *hub;
-    char *key; /* of the feed in the store; a strict topic's is the topic's */
+    struct rows *rows; /* of a whole table, followed from the start on; NULL: a strict topic's */
+    char *key;         /* of the feed in the store; a strict topic's is the topic's */
     char *user_id;
     struct tg_topic_name name;
-    struct tg_list topics; /* those it feeds; a strict feed has one */
+    struct tg_list topics; /* those it feeds that somebody wants; a strict feed has one */
     enum feed_state state;
     uint64_t link_id; /* 0: not joined; a new one for every join */
     uint64_t fence;   /* 0: no lease */
     char *token;
     int64_t exp_sec;
     struct tg_pos live_from;
-    bool is_up;       /* upstream says Subscribed */
-    bool was_down;    /* it did, and the subscription was lost */
-    bool gap_pending; /* a gap must be written before the feed may be called live */
+    struct tg_pos gap_at; /* the last gap since upstream was joined; {0,0}: none */
+    tg_usec rejoin_at;    /* not before; 0: at once */
+    bool is_up;           /* upstream says Subscribed */
+    bool was_down;        /* it did, and the subscription was lost */
+    bool gap_pending;     /* a gap must be written before the feed may be called live */
     unsigned n_gaps_under_way;
     uint64_t n_appends; /* begun, ever */
     uint64_t gap_after; /* the last gap stands behind so many of them, or will */
@@ -50,6 +53,7 @@ struct topic {
     char *key;
     tg_str name;         /* what clients see: slice of the feed's, or the key */
     struct feed *feed;   /* NULL: published, which is covered while the store is up */
+    bool is_strict;      /* the feed ends with it */
     struct tg_list node; /* feed->topics, or hub->published */
     unsigned n_interested;
     tg_id interest[]; /* per worker: its number for the topic, 0 for none */
@@ -60,10 +64,11 @@ struct outbox {
     struct tg_delivered *items;
     size_t n;
     size_t cap;
-    size_t n_topics; /* topics this worker is interested in */
-    bool is_cut;     /* the delivery before could not be posted */
-    bool lost_news;  /* what was said of a topic did not fit: say it again */
-    bool is_behind;  /* has not been told the present horizon */
+    size_t n_topics;  /* topics this worker is interested in */
+    bool is_cut;      /* the delivery before could not be posted */
+    bool lost_news;   /* what was said of a topic did not fit: say it again */
+    bool is_behind;   /* has not been told the present horizon */
+    bool lost_access; /* a word about access did not fit: everybody is asked again */
 };
 
 struct link_mail;
@@ -73,6 +78,7 @@ struct tg_hub {
     struct tg_loop *loop;
     struct tg_link *link;
     struct tg_store *store;
+    struct tg_upstream *upstream; /* NULL: no table is followed */
     pthread_t thread;
     bool started;
     bool stopping;
@@ -99,6 +105,8 @@ struct tg_hub {
     size_t waiting_bytes;
     uint64_t n_dropped;        /* changes for which there was no room there either */
     uint64_t lost_seen;        /* of `lost` */
+    unsigned n_tables;         /* feeds of whole tables, among the feeds */
+    unsigned n_guards;         /* of them, those that give and take access */
     tg_control_fn *on_control; /* NULL: nobody asked */
     void *control_arg;
     struct tg_hub_counts counts;
@@ -117,6 +125,16 @@ void feed_store_up(struct feed *f);
 void feed_store_down(struct feed *f);
 void feed_renew(struct feed *f);
 void feed_need_gap(struct feed *f, const char *reason);
+/* What upstream sent up to now may not be all: a gap, or the table is read. */
+void feed_lost(struct feed *f, const char *reason);
+/* Live, if it is covered and nothing stands before that. */
+void feed_settle(struct feed *f);
+/* Somebody else appends: leaves, and asks for the lease. */
+void feed_fenced(struct feed *f);
+/* For completions: the feed may have been closed meanwhile (NULL). */
+void *feed_pend(const struct feed *f);
+struct feed *feed_unpend(void *arg);
+struct tg_hub *feed_hub(const void *arg);
 void feed_sweep(struct feed *f);
 /* From the link, through the hub's mailbox. */
 void feed_on_up(struct feed *f);
@@ -155,5 +173,16 @@ void hub_post(struct tg_hub *h, unsigned worker);
 /* The callback of the log's tail. */
 void hub_on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
                  void *arg);
+
+/* hub_tables.c */
+/* Feeds of declared topics' tables, and of those that take access away. Before the thread. */
+enum tg_rc hub_open_tables(struct tg_hub *h) TG_MUST_USE;
+/* Whose access may have changed, to every worker: an entry of the log, or a word. */
+void hub_access_entry(struct tg_hub *h, tg_str payload);
+void hub_tell_access(struct tg_hub *h, const struct tg_access_word *word);
+/* false: there are words that this worker has not got; nothing may be delivered before. */
+bool hub_settle_access(struct tg_hub *h, unsigned worker);
+/* Whether changes of who may read are seen as they come: to every worker. */
+void hub_tell_watched(struct tg_hub *h, const struct tg_declared *d, bool is_watched);
 
 #endif

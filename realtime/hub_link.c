@@ -60,7 +60,7 @@ static void run(struct tg_hub *h, const struct link_mail *m)
 
     if (m->handle == NULL) {
         for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
-            feed_need_gap(TG_CONTAINER_OF(n, struct feed, node), "overrun");
+            feed_lost(TG_CONTAINER_OF(n, struct feed, node), "overrun");
         }
         return;
     }

@@ -294,6 +294,12 @@ static enum tg_rc make_hub(struct tg_gateway *g)
         .max_appends = TG_MIN(c->store.max_pending / 2, (uint32_t)MAX_APPENDS),
         .declared = tg_declare_topics(g->declare),
         .service_key = or_null(c->supabase.service_key),
+        .upstream = upstream_opts(c),
+        .index_rows = c->index.max_rows,
+        .page_rows = c->index.page_rows,
+        .max_waiting = c->index.max_waiting,
+        .verify = TG_MS(c->index.verify_ms),
+        .reset_spread = TG_MS(c->streams.reset_spread_ms),
     };
 
     return tg_hub_create(&opts, &g->hub);

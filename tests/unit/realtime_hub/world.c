@@ -171,10 +171,15 @@ static void answer(struct op *op, enum tg_rc forced)
 
     if (rc == TG_OK && op->append != NULL) {
         rc = tg_memlog_append(world.log, &op->ask, time_now(), &pos);
-    } else if (rc == TG_OK) {
+    } else if (rc == TG_OK && !op->is_index) {
         rc = tg_memlog_lease(world.log, &op->ask, TG_STR("us"), time_now(), &fence, &holder);
     }
-    if (op->append != NULL) {
+    if (op->load != NULL) {
+        answer_load(op, rc);
+    } else if (op->append != NULL) {
+        if (rc == TG_OK && op->put.pk[0] != '\0') {
+            keep_row(op->put.feed, op->put.pk, op->put.value);
+        }
         op->append(rc, pos, op->arg);
     } else if (op->lease != NULL) {
         op->lease(rc, fence, holder, op->arg);
@@ -215,7 +220,7 @@ static char *keep(tg_str *text)
     return copy;
 }
 
-static enum tg_rc begin(struct op op)
+enum tg_rc begin_op(struct op op)
 {
     if (!world.is_up || world.refuse_rc != TG_OK) {
         return world.is_up ? world.refuse_rc : TG_ESTORE;
@@ -232,7 +237,7 @@ enum tg_rc tg_store_lease_take(struct tg_store *s, tg_str feed, tg_usec ttl, tg_
                                void *arg)
 {
     (void)s;
-    return begin((struct op){
+    return begin_op((struct op){
         .ask = {.verb = TG_VERB_TAKE, .feed = feed, .ttl = ttl}, .lease = done, .arg = arg});
 }
 
@@ -240,7 +245,7 @@ enum tg_rc tg_store_lease_renew(struct tg_store *s, tg_str feed, uint64_t fence,
                                 tg_done_fn *done, void *arg)
 {
     (void)s;
-    return begin(
+    return begin_op(
         (struct op){.ask = {.verb = TG_VERB_RENEW, .feed = feed, .fence = fence, .ttl = ttl},
                     .plain = done,
                     .arg = arg});
@@ -250,21 +255,22 @@ enum tg_rc tg_store_lease_release(struct tg_store *s, tg_str feed, uint64_t fenc
                                   void *arg)
 {
     (void)s;
-    return begin((struct op){
+    return begin_op((struct op){
         .ask = {.verb = TG_VERB_RELEASE, .feed = feed, .fence = fence}, .plain = done, .arg = arg});
 }
 
 static enum tg_rc begin_write(enum tg_verb verb, const struct tg_write *w, tg_append_fn *done,
                               void *arg)
 {
-    return begin((struct op){.ask = {.verb = verb,
-                                     .epoch = *w->epoch,
-                                     .feed = w->feed,
-                                     .fence = w->fence,
-                                     .topic = w->topic,
-                                     .payload = w->payload},
-                             .append = done,
-                             .arg = arg});
+    return begin_op((struct op){.put = kept_of(w->feed, w->index_pk, w->index_put),
+                                .ask = {.verb = verb,
+                                        .epoch = *w->epoch,
+                                        .feed = w->feed,
+                                        .fence = w->fence,
+                                        .topic = w->topic,
+                                        .payload = w->payload},
+                                .append = done,
+                                .arg = arg});
 }
 
 enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_append_fn *done,
@@ -272,6 +278,15 @@ enum tg_rc tg_store_append(struct tg_store *s, const struct tg_write *w, tg_appe
 {
     (void)s;
     return begin_write(TG_VERB_APPEND, w, done, arg);
+}
+
+enum tg_rc tg_store_control(struct tg_store *s, const struct tg_epoch *epoch, tg_str payload,
+                            tg_append_fn *done, void *arg)
+{
+    const struct tg_write w = {.epoch = epoch, .payload = payload};
+
+    (void)s;
+    return begin_write(TG_VERB_CONTROL, &w, done, arg);
 }
 
 enum tg_rc tg_store_gap(struct tg_store *s, const struct tg_write *w, tg_append_fn *done, void *arg)
@@ -459,6 +474,36 @@ void tg_delivery_destroy(struct tg_delivery *d)
     free(d);
 }
 
+/* From its type on. */
+static void tell_json(unsigned worker, unsigned topic, tg_str json)
+{
+    const char *type = memmem(json.p, json.n, "\"type\":", 7);
+
+    if (type != NULL) {
+        json = tg_str_skip(json, (size_t)(type - json.p) + 7);
+    }
+    TELL("w%u t%u %.*s\n", worker, topic, TG_STR_ARG(json));
+}
+
+enum tg_rc tg_fanout_tell_access(struct tg_fanout *f, const struct tg_access_word *w)
+{
+    if (world.workers_are_full) {
+        return TG_EFULL;
+    }
+    TELL("w%u access %.*s %.*s %.*s\n", f->worker, TG_STR_ARG(w->declared), TG_STR_ARG(w->key),
+         TG_STR_ARG(w->user));
+    return TG_OK;
+}
+
+enum tg_rc tg_fanout_tell_watched(struct tg_fanout *f, tg_str name, bool is_watched)
+{
+    if (world.workers_are_full) {
+        return TG_EFULL;
+    }
+    TELL("w%u %s %.*s\n", f->worker, is_watched ? "watched" : "unwatched", TG_STR_ARG(name));
+    return TG_OK;
+}
+
 /* An event is told by its record's number, a reset by its kind; each id is above the one before. */
 enum tg_rc tg_fanout_deliver(struct tg_delivery *d)
 {
@@ -478,7 +523,9 @@ enum tg_rc tg_fanout_deliver(struct tg_delivery *d)
         cr_assert_gt(tg_pos_cmp(tg_frame_pos(f), before), n == NULL ? -1 : 0, "ids ascend");
         cr_assert_leq(tg_pos_cmp(tg_frame_pos(f), d->horizon), 0);
         before = tg_frame_pos(f);
-        if (n != NULL) {
+        if (world.tells_json) {
+            tell_json(d->to->worker, (unsigned)d->items[i].topic, json);
+        } else if (n != NULL) {
             TELL("w%u t%u event %d\n", d->to->worker, (unsigned)d->items[i].topic,
                  (int)strtol(n + 4, NULL, 10));
         } else {
@@ -545,13 +592,20 @@ void forget(void)
     world.link_told[0] = '\0';
 }
 
-void start(void)
+void start_with(const struct tg_declared_list *declared)
 {
     const struct tg_hub_opts opts = {.n_workers = N_WORKERS,
                                      .max_feeds = 3,
                                      .feeds_per_user = 2,
                                      .lease = TG_SEC(30),
-                                     .max_appends = 8};
+                                     .max_appends = 8,
+                                     .declared = declared,
+                                     .service_key = "service",
+                                     .page_rows = 100,
+                                     .max_waiting = 100,
+                                     .index_rows = 100,
+                                     .verify = TG_SEC(300),
+                                     .reset_spread = TG_SEC(10)};
 
     memset(&world, 0, sizeof(world));
     world.now = TG_SEC(1000000);
@@ -563,6 +617,11 @@ void start(void)
     cr_assert_eq(tg_hub_start(world.hub), TG_OK);
     store_up(false);
     forget();
+}
+
+void start(void)
+{
+    start_with(NULL);
 }
 
 void stop(void)
@@ -579,10 +638,6 @@ void stop(void)
     tg_memlog_destroy(world.log);
 }
 
-static const struct tg_declared declared[] = {
-    {.name = TG_STR_INIT("notes"), .key_type = TG_KEY_TEXT, .is_public = true}};
-static const struct tg_declared_list topics = {declared, TG_ARRAY_LEN(declared)};
-
 void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id, unsigned secs)
 {
     struct tg_topic_name name = {0};
@@ -595,7 +650,7 @@ void subscribe_as(const char *user, const char *topic, unsigned worker, tg_id id
     s.class_id = world.class_id == NULL ? s.user_id : tg_str_of(world.class_id);
     s.token = tg_str_of(token);
     s.exp_sec = (int64_t)(world.now / TG_SEC(1)) + secs;
-    cr_assert_eq(tg_topic_parse(&topics, tg_str_of(topic), &name, &why), TG_OK);
+    cr_assert_eq(tg_topic_parse(world_topics(), tg_str_of(topic), &name, &why), TG_OK);
     cr_assert_eq(tg_hub_subscribe(world.hub, &s), TG_OK);
     tg_topic_fini(&name);
     turn();
@@ -611,7 +666,7 @@ void unsubscribe(const char *user, const char *topic, unsigned worker, tg_id id)
     struct tg_topic_name name = {0};
     const char *why = NULL;
 
-    cr_assert_eq(tg_topic_parse(&topics, tg_str_of(topic), &name, &why), TG_OK);
+    cr_assert_eq(tg_topic_parse(world_topics(), tg_str_of(topic), &name, &why), TG_OK);
     cr_assert_eq(tg_hub_unsubscribe(world.hub, worker, id, tg_str_of(user), &name), TG_OK);
     tg_topic_fini(&name);
     turn();

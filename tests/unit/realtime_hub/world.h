@@ -4,10 +4,27 @@
 #ifndef TG_TESTS_REALTIME_HUB_WORLD_H
 #define TG_TESTS_REALTIME_HUB_WORLD_H
 
-#include "realtime/hub_int.h"
+#include "realtime/rows.h"
 #include "store/memlog.h"
 
-enum { MAX_OPS = 64, N_WORKERS = 2 };
+enum { MAX_OPS = 64, N_WORKERS = 2, MAX_KEPT = 32, MAX_READS = 4 };
+
+/* A row of the stored index. */
+struct kept {
+    char feed[64];
+    char pk[32];
+    char value[64];
+};
+
+/* A read of a table that is under way. */
+struct tg_reader {
+    const struct tg_reader_handler *h;
+    void *arg;
+    char table[64];
+    char filter[64];
+    bool is_on;
+    bool is_held;
+};
 
 struct op {
     struct tg_ask ask;
@@ -17,6 +34,9 @@ struct op {
     tg_append_fn *append;
     tg_lease_fn *lease;
     tg_done_fn *plain;
+    tg_index_load_fn *load;
+    bool is_index;
+    struct kept put; /* with an append: what the stored index has then */
     void *arg;
 };
 
@@ -40,6 +60,10 @@ struct world {
     struct op ops[MAX_OPS];
     unsigned n_ops;
     bool workers_are_full;
+    bool tells_json; /* events and resets are told as clients see them */
+    struct kept kept[MAX_KEPT];
+    size_t n_kept;
+    struct tg_reader reads[MAX_READS];
     const char *class_id; /* of the next subscriptions; NULL: the user is the class */
     char link_told[8192]; /* orders to the link, one a line */
     char told[8192];      /* news and frames to the workers, one a line */
@@ -48,6 +72,11 @@ extern struct world world;
 
 /* Two workers, two feeds a user, three in all, leases of 30 s. The store is up. */
 void start(void);
+/* With the tables of declared topics, which are being joined:
+ *   1 chat:<trip_id>   public.chat, columns id, trip_id, n; where gone=is.null
+ *   2                  public.members (trip_id, user_id), which guards both
+ *   3 task:<trip_id>   public.tasks, as chat, with `catchup` */
+void start_tables(void);
 void stop(void);
 void turn(void); /* mail, answers of the store, its tail: until all is quiet */
 void pass(tg_usec time);
@@ -72,6 +101,24 @@ void link_up(uint64_t id);
 void link_down(uint64_t id, bool needs_token);
 void link_refuses(uint64_t id, const char *message);
 void link_changes(uint64_t id, int n);
+
+/* A row changed: "INSERT", "UPDATE" or "DELETE" (then it is the old record). */
+void row_changes(uint64_t id, const char *type, const char *row);
+/* The read of a table (its name) goes on, or ends. */
+struct tg_reader *read_of(const char *table);
+void read_rows(const char *table, const char *rows);
+void read_ends(const char *table, enum tg_rc rc);
+/* What was told since, and the stored index. */
+void keep_row(const char *feed, const char *pk, const char *value);
+/* NULL: none. */
+const char *kept_row(const char *feed, const char *pk);
+
+/* world.c and tables.c: */
+void start_with(const struct tg_declared_list *declared);
+const struct tg_declared_list *world_topics(void);
+enum tg_rc begin_op(struct op op);
+struct kept kept_of(tg_str feed, tg_str pk, tg_str value);
+void answer_load(const struct op *op, enum tg_rc rc);
 
 #define cr_assert_told(expected) cr_assert_str_eq(world.told, expected)
 #define cr_assert_link(expected) cr_assert_str_eq(world.link_told, expected)

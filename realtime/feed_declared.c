@@ -1,0 +1,286 @@
+/* feed_declared.c - from a change of a row to the events of the topics that it is in.
+ *
+ * Invariant: what the index says of a row is what the topics' readers were told of it, and is
+ * written to the store together with the event that told them. */
+#include <stdio.h>
+#include <time.h>
+
+#include "realtime/rows.h"
+#include "util/json.h"
+#include "util/log.h"
+
+enum { MAX_EVENT_BYTES = 4 * 1024 * 1024 };
+
+/* ---- events ---- */
+
+static void put_now(struct tg_buf *out)
+{
+    tg_usec now = tg_clock_wall_us();
+    time_t sec = (time_t)(now / TG_SEC(1));
+    struct tm tm = {0};
+    char text[32];
+
+    (void)gmtime_r(&sec, &tm);
+    (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)tg_buf_printf(out, "\"%s.%03uZ\"", text, (unsigned)(now / 1000 % 1000));
+}
+
+static void put_topic(struct tg_buf *out, const struct rows *r, tg_str key)
+{
+    (void)tg_buf_str(out, r->opts.declared->name);
+    (void)tg_buf_char(out, ':');
+    (void)tg_buf_str(out, key);
+}
+
+static void put_head(struct tg_buf *out, const struct rows *r, tg_str topic, const char *type,
+                     tg_str commit)
+{
+    (void)tg_buf_str(out, TG_STR("{\"topic\":"));
+    (void)tg_json_quote(out, topic);
+    (void)tg_buf_printf(out, ",\"type\":\"%s\",\"schema\":", type);
+    (void)tg_json_quote(out, r->opts.table->schema);
+    (void)tg_buf_str(out, TG_STR(",\"table\":"));
+    (void)tg_json_quote(out, r->opts.table->name);
+    (void)tg_buf_str(out, TG_STR(",\"commit_timestamp\":"));
+    if (commit.n > 0) {
+        (void)tg_buf_str(out, commit);
+    } else {
+        put_now(out);
+    }
+}
+
+/* {"id":42} from the index's [42]. */
+static void put_old(struct tg_buf *out, const struct tg_table *table, tg_str pk)
+{
+    tg_str name = TG_STR_NONE;
+    tg_str value = TG_STR_NONE;
+    size_t at = 0;
+
+    (void)tg_buf_str(out, TG_STR(",\"old_record\":{"));
+    for (size_t i = 0; i < table->n_pk && tg_json_next(pk, &at, &name, &value) == TG_OK; i++) {
+        (void)tg_buf_str(out, i > 0 ? TG_STR(",") : TG_STR(""));
+        (void)tg_json_quote(out, table->pk[i]);
+        (void)tg_buf_char(out, ':');
+        (void)tg_buf_str(out, value);
+    }
+    (void)tg_buf_char(out, '}');
+}
+
+static void append(struct rows *r, tg_str topic, struct tg_buf *event, tg_str pk, tg_str value)
+{
+    if (tg_buf_rc(event) != TG_OK) {
+        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", topic),
+                       TG_KZ("rc", tg_rc_name(tg_buf_rc(event))));
+        rows_lost(r, "errors");
+        return;
+    }
+    rows_append(r, topic, tg_buf_view(event), pk, value);
+}
+
+/* The row leaves the topic that it was in. */
+static void tell_gone(struct rows *r, tg_str pk, tg_str key, const struct row_change *c,
+                      bool is_moved)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf event = {.max = MAX_EVENT_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {.max = TG_NAME_MAX};
+
+    put_topic(&topic, r, key);
+    put_head(&event, r, tg_buf_view(&topic), "DELETE", c->commit);
+    put_old(&event, r->opts.table, pk);
+    (void)tg_buf_str(&event, is_moved ? TG_STR(",\"moved\":true") : TG_STR(""));
+    (void)tg_buf_str(&event, c->is_repaired ? TG_STR(",\"repaired\":true}") : TG_STR("}"));
+    append(r, tg_buf_view(&topic), &event, pk, TG_STR_NONE);
+}
+
+static void tell_row(struct rows *r, const struct row_change *c, bool is_new)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf event = {.max = MAX_EVENT_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {.max = TG_NAME_MAX};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf value = {.max = TG_NAME_MAX};
+
+    put_topic(&topic, r, c->key);
+    put_head(&event, r, tg_buf_view(&topic), is_new ? "INSERT" : "UPDATE", c->commit);
+    (void)tg_buf_str(&event, TG_STR(",\"record\":"));
+    (void)tg_buf_str(&event, c->cut);
+    if (!is_new) {
+        put_old(&event, r->opts.table, c->pk);
+    }
+    (void)tg_buf_str(&event, c->is_cut_short ? TG_STR(",\"partial\":true") : TG_STR(""));
+    (void)tg_buf_str(&event, c->is_repaired ? TG_STR(",\"repaired\":true}") : TG_STR("}"));
+    rows_put_value(&value, c->key, c->hash);
+    append(r, tg_buf_view(&topic), &event, c->pk, tg_buf_view(&value));
+}
+
+/* ---- routing ---- */
+
+static void count_repair(struct rows *r, const struct row_change *c, tg_count *counter)
+{
+    if (c->is_repaired) {
+        tg_count_add(counter, 1);
+    }
+    (void)r;
+}
+
+void declared_route(struct rows *r, const struct row_change *c)
+{
+    struct tg_hub_counts *n = &r->feed->hub->counts;
+    TG_CLEANUP(tg_buf_fini) struct tg_buf old_key = {.max = TG_NAME_MAX};
+    struct tg_index_row old = {0};
+    bool is_known = tg_index_find(r->index, c->pk, &old);
+    bool is_same_topic = false;
+
+    (void)tg_buf_str(&old_key, old.key);
+    is_same_topic = is_known && tg_str_eq(old.key, c->key);
+    if (is_same_topic && old.hash == c->hash && (c->is_repaired || r->is_after)) {
+        rows_index(r, c->pk, c->key, c->hash);
+        return;
+    }
+    rows_index(r, c->pk, c->key, c->hash);
+    if (is_known && !is_same_topic && old_key.n > 0) {
+        count_repair(r, c, &n->repaired_deletes);
+        tell_gone(r, c->pk, tg_buf_view(&old_key), c, c->key.n > 0);
+    }
+    if (c->key.n > 0) {
+        bool is_new = !is_same_topic && (is_known || !r->is_partial || c->is_insert);
+
+        count_repair(r, c, is_new ? &n->repaired_inserts : &n->repaired_updates);
+        tell_row(r, c, is_new);
+    }
+}
+
+void declared_gone(struct rows *r, const struct row_change *c)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = TG_NAME_MAX};
+    struct tg_index_row old = {0};
+
+    if (!tg_index_find(r->index, c->pk, &old)) {
+        rows_unknown_delete(r);
+        return;
+    }
+    (void)tg_buf_str(&key, old.key);
+    rows_unindex(r, c->pk);
+    if (key.n > 0) {
+        count_repair(r, c, &r->feed->hub->counts.repaired_deletes);
+        tell_gone(r, c->pk, tg_buf_view(&key), c, false);
+    }
+}
+
+/* ---- a row as it came ---- */
+
+struct row_texts row_texts(void)
+{
+    return (struct row_texts){.pk = {.max = TG_INDEX_PK_MAX * 4U},
+                              .key = {.max = TG_NAME_MAX},
+                              .cut = {.max = 4U * 1024 * 1024}};
+}
+
+void row_texts_fini(struct row_texts *t)
+{
+    tg_buf_fini(&t->pk);
+    tg_buf_fini(&t->key);
+    tg_buf_fini(&t->cut);
+}
+
+bool declared_read(const struct rows *r, tg_str record, struct row_texts *t, struct row_change *c)
+{
+    const struct tg_declared *d = r->opts.declared;
+    bool is_known = true;
+    bool is_in = true;
+    enum tg_rc rc = TG_OK;
+    bool is_whole = true;
+
+    tg_buf_clear(&t->key);
+    tg_buf_clear(&t->cut);
+    rc = tg_row_text(record, d->key, &t->key);
+    if (d->where != NULL) {
+        is_in = tg_where_matches(d->where, record, &is_known);
+    }
+    is_whole = tg_row_cut(record, d->columns, d->n_columns, &t->cut) == TG_OK;
+    c->cut = tg_buf_view(&t->cut);
+    c->hash = tg_row_hash(c->cut);
+    c->key = TG_STR_NONE;
+    if (is_in && is_known && rc == TG_OK &&
+        tg_declared_check_key(d->key_type, tg_buf_view(&t->key)) == NULL) {
+        c->key = tg_buf_view(&t->key);
+    }
+    return is_whole && is_known && rc != TG_ENOTFOUND;
+}
+
+/* ---- changes ---- */
+
+static bool has_errors(tg_str data)
+{
+    tg_str errors = TG_STR_NONE;
+
+    return tg_json_member(data, "errors", &errors) == TG_OK && !tg_str_eq(errors, TG_STR("null")) &&
+           !tg_str_eq(errors, TG_STR("[]"));
+}
+
+bool declared_take(struct rows *r, tg_str payload)
+{
+    TG_CLEANUP(row_texts_fini) struct row_texts t = row_texts();
+    struct row_change c = {0};
+    tg_str data = TG_STR_NONE;
+    tg_str type = TG_STR_NONE;
+    tg_str record = TG_STR_NONE;
+
+    if (rows_change_pk(r, payload, &t.pk) != TG_OK ||
+        tg_json_member(payload, "data", &data) != TG_OK ||
+        tg_json_member(data, "type", &type) != TG_OK) {
+        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", r->opts.declared->name));
+        rows_lost(r, "errors");
+        return true;
+    }
+    c.pk = tg_buf_view(&t.pk);
+    (void)!tg_json_member(data, "commit_timestamp", &c.commit);
+    c.is_insert = tg_str_eq(type, TG_STR("\"INSERT\""));
+    if (tg_str_eq(type, TG_STR("\"DELETE\""))) {
+        declared_gone(r, &c);
+        return true;
+    }
+    if (tg_json_member(data, "record", &record) != TG_OK || !declared_read(r, record, &t, &c) ||
+        has_errors(data)) {
+        return !reread_row(r, c.pk);
+    }
+    declared_route(r, &c);
+    return true;
+}
+
+void declared_take_read(struct rows *r, tg_str payload, tg_str row)
+{
+    TG_CLEANUP(row_texts_fini) struct row_texts t = row_texts();
+    struct row_change c = {0};
+    struct tg_index_row old = {0};
+    tg_str data = TG_STR_NONE;
+    tg_str record = row;
+
+    if (rows_change_pk(r, payload, &t.pk) != TG_OK ||
+        tg_json_member(payload, "data", &data) != TG_OK) {
+        return;
+    }
+    c.pk = tg_buf_view(&t.pk);
+    (void)!tg_json_member(data, "commit_timestamp", &c.commit);
+    if (row.n == 0) {
+        /* It could not be read: what came is told, and that it is not all. */
+        (void)!tg_json_member(data, "record", &record);
+        c.is_cut_short = true;
+    }
+    (void)!declared_read(r, record, &t, &c);
+    if (!c.is_cut_short || c.key.n > 0) {
+        declared_route(r, &c);
+    } else if (tg_index_find(r->index, c.pk, &old) && old.key.n > 0) {
+        rows_lost(r, "errors");
+    }
+}
+
+void declared_take_none(struct rows *r, tg_str payload)
+{
+    TG_CLEANUP(row_texts_fini) struct row_texts t = row_texts();
+    struct tg_index_row old = {0};
+
+    /* Deleted since: nobody was told of it, nor shall be; but its DELETE will be no riddle. */
+    if (rows_change_pk(r, payload, &t.pk) == TG_OK &&
+        !tg_index_find(r->index, tg_buf_view(&t.pk), &old)) {
+        rows_index(r, tg_buf_view(&t.pk), TG_STR(""), 0);
+    }
+}

@@ -1,0 +1,119 @@
+// What a gap hides of a declared topic's table: found and told where the topic has `catchup`, one
+// reset where it has none.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { listen, placeDeclared, short, Trips } from './lib/declared.mjs';
+import { useLocalbase } from './lib/localbase.mjs';
+import { startRedis } from './lib/redis.mjs';
+import { assertAscending, until } from './lib/streams.mjs';
+
+const stack = useLocalbase();
+const longer = { timeoutMs: 40_000 };
+
+async function setUp(t, settings = {}) {
+  const redis = await startRedis(t);
+  const gateway = await placeDeclared(t, stack, {
+    store: { url: redis.url },
+    gateway: { lease: '2s' },
+    ...settings,
+  });
+  const trips = await Trips.to(stack);
+  return { redis, gateway, trips, a: await trips.trip('a'), b: await trips.trip('b') };
+}
+
+/** Rows as they were before the gateway was away. */
+async function writeBefore(trips, s, a) {
+  const rows = {};
+  for (const title of ['stays', 'changes', 'goes', 'moves']) {
+    rows[title] = await trips.task(a, title);
+  }
+  await s.events.takeMany(4, (e) => e.type === 'message', longer);
+  return rows;
+}
+
+async function writeMeanwhile(trips, rows, a, b) {
+  await trips.rename(rows.changes, 'changed');
+  await trips.remove(rows.goes);
+  await trips.move(rows.moves, b);
+  await trips.task(a, 'new');
+  const brief = await trips.task(a, 'brief');
+  await trips.remove(brief);
+}
+
+for (const how of ['stop', 'kill']) {
+  test(`after a ${how} inserts, updates and deletes are repaired, without a reset`, async (t) => {
+    const { gateway, trips, a, b } = await setUp(t);
+    const before = await listen(t, gateway, stack, `kept-tasks:${a}`);
+    assert.equal(before.hello.data.topics[0].guarantee, 'catchup');
+    const rows = await writeBefore(trips, before, a);
+    const cursor = before.events.items.findLast((e) => e.type === 'message').id;
+    before.kill();
+    await gateway[how]();
+    await writeMeanwhile(trips, rows, a, b);
+    await gateway.start();
+    const again = await listen(t, gateway, stack, `kept-tasks:${a}`, { lastEventId: cursor });
+    assert.equal(again.hello.data.topics[0].recovered, true);
+    await again.events.takeMany(4, (e) => e.type === 'message', longer);
+    assert.deepEqual(short(again.events.items).sort(), [
+      `DELETE ${rows.goes} repaired`,
+      `DELETE ${rows.moves} moved repaired`,
+      'INSERT new repaired',
+      'UPDATE changed repaired',
+    ].sort());
+    assert.equal(again.ofType('reset').length, 0);
+    await trips.task(a, 'afterwards');
+    await again.take('message', (e) => e.data.record?.title === 'afterwards', longer);
+    assertAscending(again.events.items);
+  });
+}
+
+test('without catchup a restart is exactly one reset', async (t) => {
+  const { gateway, trips, a } = await setUp(t);
+  const before = await listen(t, gateway, stack, `trip-tasks:${a}`);
+  await trips.task(a, 'one');
+  const { id } = await before.take('message');
+  before.kill();
+  await gateway.stop();
+  await trips.task(a, 'unseen');
+  await gateway.start();
+  const again = await listen(t, gateway, stack, `trip-tasks:${a}`, { lastEventId: id });
+  await again.take('reset', (e) => e.data.reason === 'gap', longer);
+  await trips.task(a, 'two');
+  await again.take('message', (e) => e.data.record.title === 'two', longer);
+  assert.equal(again.ofType('reset').length, 1);
+});
+
+test('a socket that was cut is repaired, and the client is told of it', async (t) => {
+  const { gateway, trips, a } = await setUp(t);
+  const s = await listen(t, gateway, stack, `kept-tasks:${a}`);
+  const id = await trips.task(a, 'one');
+  await s.take('message');
+  await stack.control.part('realtime', 'hold-subscribed', { hold: true });
+  t.after(() => stack.control.part('realtime', 'reset'));
+  await stack.control.part('realtime', 'drop');
+  await s.take('status', (e) => e.data.state === 'offline', longer);
+  await trips.rename(id, 'two');
+  await trips.task(a, 'three');
+  await stack.control.part('realtime', 'hold-subscribed', { hold: false });
+  await s.take('status', (e) => e.data.state === 'ready', longer);
+  await s.take('message', (e) => e.data.record?.title === 'two', longer);
+  await s.take('message', (e) => e.data.record?.title === 'three', longer);
+  assert.equal(s.ofType('reset').length, 0);
+});
+
+test('changes that were dropped without a sign are found by comparing', async (t) => {
+  const { gateway, trips, a } = await setUp(t, { index: { verify: '2s' } });
+  const s = await listen(t, gateway, stack, `kept-tasks:${a}`);
+  const id = await trips.task(a, 'one');
+  await s.take('message');
+  await stack.control.part('realtime', 'drop-changes', { count: 1000 });
+  await trips.rename(id, 'lost');
+  await until(async () => {
+    const { faults } = await stack.control.part('realtime', 'state');
+    return faults.dropChanges < 1000;
+  }, 'a dropped change');
+  await stack.control.part('realtime', 'drop-changes', { count: 0 });
+  const event = await s.take('message', (e) => e.data.record?.title === 'lost', longer);
+  assert.equal(event.data.repaired, true);
+  assert.equal(s.ofType('reset').length, 0);
+});
