@@ -129,6 +129,25 @@ enum tg_rc tg_cli_parse(int argc, char *const *argv, char *const *environment,
     return TG_OK;
 }
 
+enum tg_rc tg_cli_load(const char *path, char *const *environment, struct tg_config **ret_cfg,
+                       struct tg_buf *err)
+{
+    struct tg_config *cfg = NULL;
+    struct tg_declare *declare = NULL;
+    enum tg_rc rc = tg_config_load(path, environment, &cfg, err);
+
+    if (rc == TG_OK) {
+        rc = tg_declare_create(cfg, path, err, &declare);
+    }
+    tg_declare_destroy(declare); /* the gateway makes its own */
+    if (rc != TG_OK) {
+        tg_config_destroy(cfg);
+        return rc;
+    }
+    *ret_cfg = cfg;
+    return TG_OK;
+}
+
 /* Reads nothing but admin.listen. */
 static enum tg_exit ask_health(const struct tg_config *cfg, struct tg_buf *out, struct tg_buf *err)
 {
@@ -148,17 +167,11 @@ static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environ
                                   struct tg_buf *err)
 {
     struct tg_config *cfg = NULL;
-    struct tg_declare *declare = NULL;
     enum tg_exit status = TG_EXIT_OK;
 
-    if (tg_config_load(cli->path, environment, &cfg, err) != TG_OK) {
+    if (tg_cli_load(cli->path, environment, &cfg, err) != TG_OK) {
         return TG_EXIT_CONFIG;
     }
-    if (tg_declare_create(cfg, cli->path, err, &declare) != TG_OK) {
-        tg_config_destroy(cfg);
-        return TG_EXIT_CONFIG;
-    }
-    tg_declare_destroy(declare); /* the gateway makes its own */
     if (cli->action == TG_CLI_RUN) {
         *ret_cfg = cfg;
         return TG_EXIT_OK;

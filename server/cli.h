@@ -35,6 +35,10 @@ enum { TG_CLI_TEXT_MAX = 2 * 1024 * 1024 };
 enum tg_rc tg_cli_parse(int argc, char *const *argv, char *const *environment,
                         struct tg_cli *ret_cli, struct tg_buf *err) TG_MUST_USE;
 
+/* tg_config_load(), and what the layers below have to say of its texts (server/declare.h). */
+enum tg_rc tg_cli_load(const char *path, char *const *environment, struct tg_config **ret_cfg,
+                       struct tg_buf *err) TG_MUST_USE;
+
 /* Does what `cli` says and appends what belongs on standard output and standard error. For
  * TG_CLI_RUN it only loads the configuration: ret_cfg, [owned], is set when the answer is
  * TG_EXIT_OK, and NULL for every other action. */

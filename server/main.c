@@ -38,7 +38,7 @@ static struct tg_snapshot *reload(struct tg_snapshot *now, int argc, char **argv
     struct tg_snapshot *next = NULL;
 
     if (tg_cli_parse(argc, argv, environ, &cli, &errors) != TG_OK ||
-        tg_config_load(cli.path, environ, &fresh, &errors) != TG_OK) {
+        tg_cli_load(cli.path, environ, &fresh, &errors) != TG_OK) {
         tg_log(TG_LOG_ERROR, "reload_failed", TG_KS("errors", tg_buf_view(&errors)));
         return now;
     }

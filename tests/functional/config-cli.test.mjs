@@ -111,6 +111,30 @@ describe('--check', () => {
     assert.equal(lines.length, wanted.length, stderr);
   });
 
+  test('reads conditions and questions of topics, and names what is wrong with them', async () => {
+    const topic = [
+      '  service_key: sb_secret_x',
+      'topics:',
+      '  trip-messages:',
+      '    table: public.trip_chat_messages',
+      '    key: trip_id',
+      '    columns: [id, trip_id, content]',
+      '    where: deleted_at=is.null',
+      '    authorize: trip_members?trip_id=eq.{key}&user_id=eq.{sub}',
+      '',
+    ].join('\n');
+    const good = await run(['--check', '-c', file('topics.yaml', GOOD + topic)]);
+    assert.equal(good.stderr, '');
+    assert.equal(good.code, 0);
+    const at = file('like.yaml', (GOOD + topic).replace('is.null', 'gt.1').replace('=eq.{key}', '=like.{key}'));
+    for (const args of [['--check', '-c', at], ['-c', at]]) {
+      const { code, stderr } = await run(args);
+      assert.equal(code, 3);
+      assert.match(stderr, /like\.yaml:10: "topics\.trip-messages\.where": the operator of a condition is eq, neq/);
+      assert.match(stderr, /like\.yaml:11: "topics\.trip-messages\.authorize": a placeholder is a whole value/);
+    }
+  });
+
   test('names what is missing', async () => {
     const { code, stderr } = await run(['--check']);
     assert.equal(code, 3);
