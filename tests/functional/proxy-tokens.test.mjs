@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { describe, test } from 'node:test';
+import { keyPair } from '../localbase/keys.mjs';
 import { useGateway } from './lib/gateway.mjs';
 import { Client } from './lib/http1.mjs';
 import { useUpstream } from './lib/raw-upstream.mjs';
@@ -25,7 +26,7 @@ const ANON = hs256({ iss: 'supabase', role: 'anon', exp: now() + 1e6 });
 const SERVICE = hs256({ iss: 'supabase', role: 'service_role', exp: now() + 1e6 });
 
 function makeKey(kid, type, options, alg) {
-  const { publicKey, privateKey } = crypto.generateKeyPairSync(type, options);
+  const { publicKey, privateKey } = keyPair(type, options);
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig' };
   const signer = (text) => crypto.sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' });
   return { jwk, pem: publicKey.export({ type: 'spki', format: 'pem' }), token: (claims, as = kid) => sign({ alg, kid: as }, claims, signer) };

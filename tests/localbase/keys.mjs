@@ -6,12 +6,28 @@ import { signJwt } from './jwt.mjs';
 
 const KEY_LIFE_S = 10 * 365 * 24 * 3600;
 
+/**
+ * A new pair of key objects, by way of texts: while Node 20 exports a key that it has generated as
+ * a JWK it holds the key's lock, and a garbage collection meanwhile waits for that lock for ever.
+ */
+export function keyPair(type, options) {
+  const texts = crypto.generateKeyPairSync(type, {
+    ...options,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  return {
+    publicKey: crypto.createPublicKey(texts.publicKey),
+    privateKey: crypto.createPrivateKey(texts.privateKey),
+  };
+}
+
 /** A new private JWK with a kid of its own. */
 export function signingKey(alg) {
   const { privateKey } =
     alg === 'ES256'
-      ? crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : crypto.generateKeyPairSync('rsa', { modulusLength: 2048 });
+      ? keyPair('ec', { namedCurve: 'P-256' })
+      : keyPair('rsa', { modulusLength: 2048 });
   return { ...privateKey.export({ format: 'jwk' }), alg, kid: crypto.randomUUID(), use: 'sig' };
 }
 
