@@ -34,6 +34,8 @@ static void tell(struct rows *r, const struct tg_access_word *w)
         tg_store_control(f->hub->store, &f->hub->epoch, tg_buf_view(&payload), on_written, p) !=
             TG_OK) {
         free(p);
+        /* Here at once; the others are told of everybody when the log takes it. */
+        hub_tell_access(f->hub, w);
         r->owes_access = true;
     }
 }
