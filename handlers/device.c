@@ -183,8 +183,9 @@ static void on_count(size_t n, bool is_whole, void *arg)
 
 static void on_lane(enum tg_rc rc, const struct tg_lane *lane, void *arg);
 
-/* The topic's key in the log. False: it is none of the gateway's topics any more. */
-static bool key_of(const struct tg_own *o, tg_str name, struct tg_buf *out)
+/* The topic's key in the log, and how long it is kept. False: it is none of the gateway's topics
+ * any more. */
+static bool key_of(const struct tg_own *o, tg_str name, struct tg_buf *out, tg_usec *ret_retain_for)
 {
     tg_str class_id = o->token == NULL ? TG_STR_NONE : tg_str_of(o->token->class_id);
     struct tg_topic_name topic = {0};
@@ -194,6 +195,7 @@ static bool key_of(const struct tg_own *o, tg_str name, struct tg_buf *out)
         return false;
     }
     tg_topic_key(out, class_id, &topic);
+    *ret_retain_for = tg_topic_retain_for(&topic);
     tg_topic_fini(&topic);
     return tg_buf_rc(out) == TG_OK;
 }
@@ -209,14 +211,15 @@ static void look_on(struct tg_own *o)
         TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = MAX_KEY_BYTES};
         const struct tg_device_topic *t = &l->device.topics[l->at];
         struct tg_own_wait *wait = NULL;
+        tg_usec retain_for = 0;
         enum tg_rc rc = TG_ESTORE;
 
-        if (!t->has_cursor || !key_of(o, t->name, &key)) {
+        if (!t->has_cursor || !key_of(o, t->name, &key, &retain_for)) {
             continue;
         }
         wait = tg_own_wait(o);
         if (store != NULL) {
-            rc = tg_store_lane(store, tg_buf_view(&key), t->pos, on_lane, wait);
+            rc = tg_store_lane(store, tg_buf_view(&key), t->pos, retain_for, on_lane, wait);
         }
         if (rc != TG_OK) {
             (void)tg_own_back(wait);

@@ -260,7 +260,9 @@ static void append_all(struct publish *p, struct tg_store *store)
                                        .topic = e->topic.name,
                                        .payload = tg_publish_json(&p->batch, e),
                                        .once = tg_buf_view(&e->once),
-                                       .once_ttl = p->w->opts->publish_once};
+                                       .once_ttl = p->w->opts->publish_once,
+                                       .retain_for = tg_topic_retain_for(&e->topic),
+                                       .retain_events = tg_topic_retain_events(&e->topic)};
         struct result *r = &p->results[i];
 
         r->p = p;

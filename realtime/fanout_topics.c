@@ -79,6 +79,8 @@ enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int6
 bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, struct tg_pos pos)
 {
     const struct tg_fanout *f = t->fanout;
+    tg_usec retain_for = tg_topic_retain_for(&t->name);
+    uint64_t retain_events = tg_topic_retain_events(&t->name);
     uint32_t n_behind = 0;
 
     if (!t->is_known || strcmp(epoch->text, f->epoch.text) != 0 ||
@@ -87,8 +89,10 @@ bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, s
     }
     /* A ring may remember longer than the log: which of them is asked makes no difference. */
     n_behind = t->ring.n - tg_ring_above(&t->ring, pos);
-    return n_behind == 0 || (n_behind <= f->opts.retain_events &&
-                             pos.ms + f->opts.retain_for / 1000 > tg_clock_wall_us() / 1000);
+    retain_for = retain_for == 0 ? f->opts.retain_for : retain_for;
+    retain_events = retain_events == 0 ? f->opts.retain_events : retain_events;
+    return n_behind == 0 ||
+           (n_behind <= retain_events && pos.ms + retain_for / 1000 > tg_clock_wall_us() / 1000);
 }
 
 void fanout_attach(struct wtopic *t, struct cursor *c)

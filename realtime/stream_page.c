@@ -310,6 +310,7 @@ static bool start_read(struct page *p)
     }
     req.topic = tg_str_of(t->key);
     req.feed = tg_topic_feed(&t->name, req.topic);
+    req.retain_for = tg_topic_retain_for(&t->name);
     p->up_to = f->horizon;
     if (tg_store_page(f->store, &req, on_page, p) != TG_OK) {
         return false;

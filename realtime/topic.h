@@ -51,4 +51,14 @@ void tg_topic_key(struct tg_buf *out, tg_str class_id, const struct tg_topic_nam
  * [borrowed] from the arguments. */
 tg_str tg_topic_feed(const struct tg_topic_name *t, tg_str key);
 
+/* How long, and how many, its events are kept; 0: as the store does. */
+static inline tg_usec tg_topic_retain_for(const struct tg_topic_name *t)
+{
+    return t->declared == NULL ? 0 : t->declared->retain_for;
+}
+static inline uint64_t tg_topic_retain_events(const struct tg_topic_name *t)
+{
+    return t->declared == NULL ? 0 : t->declared->retain_events;
+}
+
 #endif

@@ -256,6 +256,18 @@ static struct tg_fanout_opts fanout_opts(const struct tg_gateway *g, unsigned in
     };
 }
 
+/* The longest that any topic keeps its events. */
+static tg_usec max_retain_for(const struct tg_gateway *g)
+{
+    const struct tg_declared_list *topics = tg_declare_topics(g->declare);
+    tg_usec longest = TG_MS(g->cfg->store.retain_for_ms);
+
+    for (size_t i = 0; i < topics->n; i++) {
+        longest = TG_MAX(longest, topics->items[i].retain_for);
+    }
+    return longest;
+}
+
 static enum tg_rc make_store(struct tg_gateway *g)
 {
     const struct tg_config *c = g->cfg;
@@ -263,6 +275,7 @@ static enum tg_rc make_store(struct tg_gateway *g)
         .url = or_null(c->store.url),
         .prefix = c->store.prefix,
         .retain_for = TG_MS(c->store.retain_for_ms),
+        .max_retain_for = max_retain_for(g),
         .retain_events = c->store.retain_events,
         .log_events = c->store.log_retain,
         .max_event_bytes = c->store.event_bytes,

@@ -54,7 +54,7 @@ struct tg_ask {
     bool must_exist;
     tg_str once; /* append: its lifetime is `ttl`; deny: the key */
     int64_t until_sec;
-    tg_usec retain_for; /* append, page: of the topic; 0: as the store */
+    tg_usec retain_for; /* append, page, lane: of the topic; 0: as the store */
     uint64_t retain_events;
     tg_str index_pk; /* append: empty, or what changes in the feed's index */
     tg_str index_put;

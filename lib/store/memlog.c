@@ -424,7 +424,7 @@ void tg_memlog_lane(struct tg_memlog *m, const struct tg_ask *ask, struct tg_mem
 {
     struct lane *lane = find_lane(&m->topics, ask->topic);
     struct tg_lane l = {.last = m->last, .epoch = m->epoch};
-    struct tg_pos after = later(ask->after, age_limit(m->opts.retain_for, now));
+    struct tg_pos after = later(ask->after, age_limit(tg_store_retain_for(&m->opts, ask), now));
 
     if (lane == NULL) {
         *ret_lane = l;

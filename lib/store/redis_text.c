@@ -335,7 +335,7 @@ static tg_str lane_command(const struct tg_redis_keys *k, const struct tg_store_
     tg_redis_arg_key(&a, k, TG_STR("t:"), ask->topic);
     arg_pos(&a, ask->after);
     tg_redis_arg_u64(&a, TG_LANE_MAX);
-    tg_redis_arg_u64(&a, o->retain_for / 1000);
+    tg_redis_arg_u64(&a, tg_store_retain_for(o, ask) / 1000);
     return tg_redis_args_format(&a);
 }
 

@@ -482,14 +482,18 @@ enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, 
                : tg_store_start(s, &ask, end, arg);
 }
 
-enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_lane_fn *done,
-                         void *arg)
+enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_usec retain_for,
+                         tg_lane_fn *done, void *arg)
 {
-    const struct tg_ask ask = {
-        .verb = TG_VERB_LANE, .epoch = s->epoch, .topic = topic, .after = after};
+    const struct tg_ask ask = {.verb = TG_VERB_LANE,
+                               .epoch = s->epoch,
+                               .topic = topic,
+                               .after = after,
+                               .retain_for = retain_for};
     const union tg_done end = {.lane = done};
 
-    return topic.n == 0 ? TG_EBADPARAM : tg_store_start(s, &ask, end, arg);
+    return topic.n == 0 || !is_retention(s, retain_for) ? TG_EBADPARAM
+                                                        : tg_store_start(s, &ask, end, arg);
 }
 
 enum tg_rc tg_store_tail(struct tg_store *s, struct tg_pos after, tg_tail_fn *on_batch, void *arg)

@@ -297,7 +297,8 @@ typedef void tg_page_fn(enum tg_rc rc, const struct tg_page *page, void *arg);
 enum tg_rc tg_store_page(struct tg_store *s, const struct tg_page_request *req, tg_page_fn *done,
                          void *arg) TG_MUST_USE;
 
-/* What a topic holds behind a position: what pages would hand out. TG_EEPOCH: the log is gone
+/* What a topic holds behind a position: what pages with this `retain_for` would hand out.
+ * TG_EEPOCH: the log is gone
  * (the store says so presently). */
 enum { TG_LANE_MAX = 1000 };
 struct tg_lane {
@@ -309,8 +310,8 @@ struct tg_lane {
     struct tg_epoch epoch; /* of the log: a position of another one says nothing */
 };
 typedef void tg_lane_fn(enum tg_rc rc, const struct tg_lane *lane, void *arg);
-enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_lane_fn *done,
-                         void *arg) TG_MUST_USE;
+enum tg_rc tg_store_lane(struct tg_store *s, tg_str topic, struct tg_pos after, tg_usec retain_for,
+                         tg_lane_fn *done, void *arg) TG_MUST_USE;
 
 /* The tail of the group's log, from `after` on (exclusive): every entry once, in order, for as
  * long as the store is up. One per handle. `on_batch` is told whole reads: `last` is the id up to

@@ -446,6 +446,29 @@ BOTH(a_topic_may_keep_events_for_a_longer_time)
     cr_assert_eq(f.verdict, TG_RESET_EXPIRED);
 }
 
+static void on_lane(enum tg_rc rc, const struct tg_lane *lane, void *arg)
+{
+    (void)arg;
+    f.n = rc == TG_OK ? (size_t)lane->n : 0;
+    finish(rc);
+}
+
+static size_t n_held(const char *topic, tg_usec retain_for)
+{
+    f.is_done = false;
+    cr_assert_eq(settle(tg_store_lane(f.store, tg_str_of(topic), begin, retain_for, on_lane, NULL)),
+                 TG_OK);
+    return f.n;
+}
+
+BOTH(what_a_topic_holds_is_counted_by_its_retention)
+{
+    cr_assert_eq(append_kept("t", TG_SEC(1), 0), TG_OK);
+    pass_time(&f, TG_MS(1100));
+    cr_assert_eq(n_held("t", TG_SEC(1)), 0);
+    cr_assert_eq(n_held("t", 0), 1);
+}
+
 BOTH(a_retention_has_its_limits)
 {
     cr_assert_eq(append_kept("t", TG_SEC(3601), 0), TG_EBADPARAM);

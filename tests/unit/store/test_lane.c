@@ -24,7 +24,7 @@ static void on_lane(enum tg_rc rc, const struct tg_lane *lane, void *arg)
 static enum tg_rc lane(const char *topic, struct tg_pos after)
 {
     f.is_done = false;
-    cr_assert_eq(tg_store_lane(f.store, tg_str_of(topic), after, on_lane, NULL), TG_OK);
+    cr_assert_eq(tg_store_lane(f.store, tg_str_of(topic), after, 0, on_lane, NULL), TG_OK);
     run_until(&f, is_done);
     return f.rc;
 }
@@ -62,7 +62,7 @@ BOTH(a_lane_tells_what_lies_behind_a_position)
     is_lane(0, none, none);
     cr_assert_eq(lane("never written", begin), TG_OK);
     is_lane(0, none, none);
-    cr_assert_eq(tg_store_lane(f.store, TG_STR(""), begin, on_lane, NULL), TG_EBADPARAM);
+    cr_assert_eq(tg_store_lane(f.store, TG_STR(""), begin, 0, on_lane, NULL), TG_EBADPARAM);
 }
 
 BOTH(a_lane_counts_no_further_than_its_cap)
