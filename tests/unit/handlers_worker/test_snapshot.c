@@ -201,6 +201,19 @@ Test(snapshot, gives_up_a_socket_that_takes_nothing_for_a_while)
     finish(&g);
 }
 
+Test(snapshot, ends_when_the_same_page_comes_again)
+{
+    struct given g;
+
+    begin(&g, 1);
+    page(&g, 200, "[{\"id\":1},{\"id\":2}]");
+    turn(g.fleet.workers[0].loop);
+    page(&g, 200, "[{\"id\":1},{\"id\":2}]");
+    cr_assert_eq(g.n_done, 1);
+    cr_assert_eq(g.rc, TG_EUPSTREAM);
+    finish(&g);
+}
+
 Test(snapshot, reads_fewer_rows_when_they_are_wide)
 {
     struct given g;
