@@ -91,9 +91,22 @@ static void leave(struct feed *f)
     }
 }
 
+/* A key of the new kind is no JWT: the socket's key speaks then. */
+static tg_str channel_token(const struct feed *f)
+{
+    tg_str token = tg_str_of(f->token);
+
+    return f->rows != NULL && tg_str_has_prefix(token, TG_STR("sb_")) ? TG_STR("") : token;
+}
+
 static void join(struct feed *f)
 {
     struct tg_hub *h = f->hub;
+    const struct tg_link_channel ask = {.schema = f->name.schema,
+                                        .table = f->name.table,
+                                        .filter = f->name.filter,
+                                        .token = channel_token(f),
+                                        .is_service = f->rows != NULL};
     char name[24];
 
     if (f->link_id != 0 || f->rejoin_at > tg_loop_now(h->loop)) {
@@ -102,8 +115,7 @@ static void join(struct feed *f)
     f->link_id = ++h->next_link_id;
     name_channel(f->link_id, name, sizeof(name));
     (void)tg_map_put(&h->channels, tg_str_of(name), f);
-    if (tg_link_join(h->link, f->link_id, f->name.schema, f->name.table, f->name.filter,
-                     tg_str_of(f->token)) != TG_OK) {
+    if (tg_link_join(h->link, f->link_id, &ask) != TG_OK) {
         /* The sweep tries again. */
         (void)tg_map_remove(&h->channels, tg_str_of(name));
         f->link_id = 0;

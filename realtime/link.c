@@ -60,6 +60,7 @@ struct order {
     char *table;
     char *filter;
     char *token;
+    bool is_service;
 };
 
 static void drop_order(struct tg_mail *mail)
@@ -92,6 +93,7 @@ static void on_join_order(struct tg_mail *mail, void *owner)
     struct tg_link *l = owner;
     struct socket *s = NULL;
     struct channel *ch = TG_NEW(struct channel);
+    bool is_service = false;
 
     ch->link = l;
     ch->id = o->id;
@@ -99,10 +101,11 @@ static void on_join_order(struct tg_mail *mail, void *owner)
     ch->table = o->table;
     ch->filter = o->filter;
     ch->token = o->token;
+    is_service = o->is_service;
     free(o);
     name_topic(ch->topic, sizeof(ch->topic), ch->id);
     tg_timer_init(&ch->timer, channel_on_timer);
-    s = socket_with_room(l);
+    s = socket_with_room(l, is_service);
     ch->socket = s;
     tg_list_append(&s->channels, &ch->node);
     s->n_channels++;
@@ -166,15 +169,15 @@ static enum tg_rc post_order(struct tg_link *l, struct order *o)
     return rc;
 }
 
-enum tg_rc tg_link_join(struct tg_link *l, uint64_t id, tg_str schema, tg_str table, tg_str filter,
-                        tg_str token)
+enum tg_rc tg_link_join(struct tg_link *l, uint64_t id, const struct tg_link_channel *c)
 {
     struct order *o = new_order(id, on_join_order);
 
-    o->schema = tg_str_dup(schema);
-    o->table = tg_str_dup(table);
-    o->filter = tg_str_dup(filter);
-    o->token = tg_str_dup(token);
+    o->schema = tg_str_dup(c->schema);
+    o->table = tg_str_dup(c->table);
+    o->filter = tg_str_dup(c->filter);
+    o->token = tg_str_dup(c->token);
+    o->is_service = c->is_service;
     return post_order(l, o);
 }
 
@@ -232,6 +235,21 @@ static void *run_link(void *arg)
     return NULL;
 }
 
+/* [owned] */
+static char *make_target(tg_str path, const char *key)
+{
+    struct tg_buf target = {.max = 4096};
+
+    (void)tg_buf_char(&target, '/');
+    (void)tg_buf_str(&target, path);
+    (void)tg_buf_str(&target, TG_STR("?vsn=2.0.0"));
+    if (key != NULL) {
+        (void)tg_buf_str(&target, TG_STR("&apikey="));
+        (void)tg_buf_str(&target, tg_str_of(key));
+    }
+    return tg_buf_take(&target);
+}
+
 /* "wss://host:port/path" taken apart. */
 static enum tg_rc take_url(struct tg_link *l, tg_str url)
 {
@@ -239,7 +257,6 @@ static enum tg_rc take_url(struct tg_link *l, tg_str url)
     tg_str authority = TG_STR_NONE;
     tg_str host = TG_STR_NONE;
     uint64_t port = 0;
-    struct tg_buf target = {.max = 4096};
 
     if (tg_str_has_prefix(url, TG_STR("wss://")) || tg_str_has_prefix(url, TG_STR("https://"))) {
         l->tls = true;
@@ -275,17 +292,13 @@ static enum tg_rc take_url(struct tg_link *l, tg_str url)
     while (rest.n > 0 && rest.p[rest.n - 1] == '/') {
         rest.n--;
     }
-    (void)tg_buf_char(&target, '/');
-    (void)tg_buf_str(&target, rest);
-    (void)tg_buf_str(&target, TG_STR("?vsn=2.0.0"));
-    if (l->opts.api_key != NULL) {
-        (void)tg_buf_str(&target, TG_STR("&apikey="));
-        (void)tg_buf_str(&target, tg_str_of(l->opts.api_key));
-    }
     l->host = tg_str_dup(host);
     l->hostport = tg_str_dup(authority);
-    l->target = tg_buf_take(&target);
-    return TG_OK;
+    l->target = make_target(rest, l->opts.api_key);
+    l->service_target = make_target(rest, l->opts.service_key);
+    return strlen(l->target) > TG_WS_TARGET_MAX || strlen(l->service_target) > TG_WS_TARGET_MAX
+               ? TG_ELIMIT
+               : TG_OK;
 }
 
 enum tg_rc tg_link_create(const struct tg_link_opts *opts, const struct tg_link_handler *h,
@@ -310,8 +323,6 @@ enum tg_rc tg_link_create(const struct tg_link_opts *opts, const struct tg_link_
                                    .port = l->port,
                                    .tls = l->tls,
                                    .ca_file = opts->ca_file,
-                                   .target = l->target,
-                                   .api_key = opts->api_key,
                                    .max_message_bytes = opts->max_message_bytes,
                                    .wake_fd = tg_mailbox_fd(l->mailbox),
                                    .on_wake = on_wake,
@@ -366,6 +377,7 @@ void tg_link_destroy(struct tg_link *l)
     free(l->host);
     free(l->hostport);
     free(l->target);
+    free(l->service_target);
     free(l);
 }
 

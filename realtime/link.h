@@ -14,9 +14,10 @@
 struct tg_link;
 
 struct tg_link_opts {
-    const char *url;     /* "wss://ref.supabase.co/realtime/v1/websocket" */
-    const char *api_key; /* anon or publishable */
-    const char *ca_file; /* NULL: the system's */
+    const char *url;         /* "wss://ref.supabase.co/realtime/v1/websocket" */
+    const char *api_key;     /* anon or publishable */
+    const char *service_key; /* of the service's own channels; NULL: there are none */
+    const char *ca_file;     /* NULL: the system's */
     unsigned channels_per_socket;
     unsigned joins_per_second;
     tg_usec heartbeat;
@@ -55,9 +56,20 @@ void tg_link_stop(struct tg_link *l);
 void tg_link_destroy(struct tg_link *l);
 const struct tg_link_counts *tg_link_counts(const struct tg_link *l);
 
+/* What a channel follows, and as whom. Copied. */
+struct tg_link_channel {
+    tg_str schema;
+    tg_str table;
+    tg_str filter; /* empty: all rows */
+    tg_str token;  /* of the user; the service's may be empty: its key speaks for it */
+    /* The gateway's own, with the service key: on sockets that users' channels do not share, for a
+     * join that fails stops its socket for seconds. */
+    bool is_service;
+};
+
 /* Any thread. TG_EFULL: too much waits; TG_ECLOSED: stopping. `id` is new and never used again. */
-enum tg_rc tg_link_join(struct tg_link *l, uint64_t id, tg_str schema, tg_str table, tg_str filter,
-                        tg_str token) TG_MUST_USE;
+enum tg_rc tg_link_join(struct tg_link *l, uint64_t id,
+                        const struct tg_link_channel *c) TG_MUST_USE;
 enum tg_rc tg_link_token(struct tg_link *l, uint64_t id, tg_str token) TG_MUST_USE;
 enum tg_rc tg_link_leave(struct tg_link *l, uint64_t id) TG_MUST_USE;
 

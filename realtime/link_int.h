@@ -50,6 +50,7 @@ struct socket {
     struct tg_list node;
     struct tg_link *link;
     tg_id id;
+    bool is_service;
     enum socket_state state;
     struct tg_ws *ws;
     struct tg_list channels;
@@ -69,6 +70,7 @@ struct tg_link {
     char *host; /* without port, for resolving */
     char *hostport;
     char *target;
+    char *service_target;
     bool tls;
     unsigned port;
     struct tg_mailbox *mailbox;
@@ -113,6 +115,6 @@ void link_send(struct socket *s, struct tg_buf *frame);
 void socket_dial(struct socket *s);
 void socket_free(struct socket *s);
 /* One with room for another channel, new if need be. */
-struct socket *socket_with_room(struct tg_link *l);
+struct socket *socket_with_room(struct tg_link *l, bool is_service);
 
 #endif

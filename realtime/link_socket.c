@@ -146,8 +146,12 @@ static void connect_to(struct socket *s, const char *address)
 {
     static const struct tg_ws_handler handler = {on_open, on_text, on_close};
 
+    const struct tg_link *l = s->link;
+    const struct tg_ws_request r = {s->is_service ? l->service_target : l->target,
+                                    s->is_service ? l->opts.service_key : l->opts.api_key};
+
     s->state = SO_CONNECTING;
-    if (tg_ws_open(s->link->wsc, address, &handler, s, &s->ws) != TG_OK) {
+    if (tg_ws_open(l->wsc, address, &r, &handler, s, &s->ws) != TG_OK) {
         lose_socket(s, "connect");
     }
 }
@@ -231,18 +235,19 @@ void socket_dial(struct socket *s)
     }
 }
 
-struct socket *socket_with_room(struct tg_link *l)
+struct socket *socket_with_room(struct tg_link *l, bool is_service)
 {
     struct socket *s = NULL;
 
     for (struct tg_list *n = l->sockets.next; n != &l->sockets; n = n->next) {
         s = TG_CONTAINER_OF(n, struct socket, node);
-        if (s->n_channels < l->opts.channels_per_socket) {
+        if (s->is_service == is_service && s->n_channels < l->opts.channels_per_socket) {
             return s;
         }
     }
     s = TG_NEW(struct socket);
     s->link = l;
+    s->is_service = is_service;
     s->id = tg_ids_add(&l->socket_ids, s);
     tg_list_init(&s->channels);
     tg_timer_init(&s->timer, on_socket_timer);

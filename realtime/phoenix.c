@@ -94,9 +94,13 @@ void tg_phoenix_join(struct tg_buf *out, uint64_t ref, tg_str topic,
         (void)tg_buf_str(out, TG_STR(",\"filter\":"));
         (void)tg_json_quote(out, changes->filter);
     }
-    (void)tg_buf_str(out, TG_STR("}],\"private\":false},\"access_token\":"));
-    (void)tg_json_quote(out, token);
-    (void)tg_buf_str(out, TG_STR(",\"version\":\"tidegate\"}]"));
+    (void)tg_buf_str(out, TG_STR("}],\"private\":false},"));
+    if (token.n != 0) {
+        (void)tg_buf_str(out, TG_STR("\"access_token\":"));
+        (void)tg_json_quote(out, token);
+        (void)tg_buf_char(out, ',');
+    }
+    (void)tg_buf_str(out, TG_STR("\"version\":\"tidegate\"}]"));
 }
 
 void tg_phoenix_leave(struct tg_buf *out, uint64_t join_ref, uint64_t ref, tg_str topic)

@@ -28,7 +28,8 @@ struct tg_phoenix_changes {
     tg_str filter; /* empty: none */
 };
 
-/* All append one frame. `ref` is also the join_ref of a join. */
+/* All append one frame. `ref` is also the join_ref of a join; an empty `token` is left out of it:
+ * the socket's key speaks. */
 void tg_phoenix_join(struct tg_buf *out, uint64_t ref, tg_str topic,
                      const struct tg_phoenix_changes *changes, tg_str token);
 void tg_phoenix_leave(struct tg_buf *out, uint64_t join_ref, uint64_t ref, tg_str topic);

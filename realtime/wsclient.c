@@ -12,7 +12,7 @@
 
 #define WS_MAGIC 0x77736f6bU
 
-enum { MAX_QUEUED = 4096, MAX_TARGET = 1900, CONNECT_TIMEOUT_SECS = 10, RX_BUFFER = 32768 };
+enum { MAX_QUEUED = 4096, CONNECT_TIMEOUT_SECS = 10, RX_BUFFER = 32768 };
 
 struct message {
     struct message *next;
@@ -31,6 +31,7 @@ struct tg_wsc {
 struct tg_ws {
     unsigned magic;
     struct tg_wsc *wsc;
+    const char *api_key;
     struct lws *wsi;
     struct tg_ws_handler h;
     void *arg;
@@ -79,7 +80,7 @@ static int on_handshake(struct tg_ws *ws, void *in, size_t len)
 {
     unsigned char **p = in;
     unsigned char *end = *p + len;
-    const char *key = ws->wsc->opts.api_key;
+    const char *key = ws->api_key;
 
     if (key == NULL) {
         return 0;
@@ -231,9 +232,6 @@ enum tg_rc tg_wsc_create(const struct tg_wsc_opts *opts, struct tg_wsc **ret_wsc
     lws_sock_file_fd_type fd = {0};
     struct tg_wsc *w = NULL;
 
-    if (strlen(opts->target) > MAX_TARGET) {
-        return TG_ELIMIT;
-    }
     lws_set_log_level(LLL_ERR, NULL);
     w = TG_NEW(struct tg_wsc);
     w->opts = *opts;
@@ -286,11 +284,17 @@ void tg_wsc_destroy(struct tg_wsc *w)
     }
 }
 
-enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_handler *h,
-                      void *arg, struct tg_ws **ret_ws)
+enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_request *r,
+                      const struct tg_ws_handler *h, void *arg, struct tg_ws **ret_ws)
 {
     struct lws_client_connect_info info = {0};
-    struct tg_ws *ws = TG_NEW(struct tg_ws);
+    struct tg_ws *ws = NULL;
+
+    if (strlen(r->target) > TG_WS_TARGET_MAX) {
+        return TG_ELIMIT;
+    }
+    ws = TG_NEW(struct tg_ws);
+    ws->api_key = r->api_key;
 
     ws->magic = WS_MAGIC;
     ws->wsc = w;
@@ -300,7 +304,7 @@ enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_
     info.context = w->lws;
     info.address = address;
     info.port = (int)w->opts.port;
-    info.path = w->opts.target;
+    info.path = r->target;
     info.host = w->opts.host;
     info.origin = NULL;
     info.ssl_connection = w->opts.tls ? LCCSCF_USE_SSL : 0;

@@ -16,8 +16,6 @@ struct tg_wsc_opts {
     unsigned port;
     bool tls;            /* certificates are always checked */
     const char *ca_file; /* NULL: the system's */
-    const char *target;  /* path and query, at most 1,900 bytes: longer ones are cut upstream */
-    const char *api_key; /* sent as apikey and x-api-key */
     size_t max_message_bytes;
     int wake_fd;                /* readable: on_wake. Stays the caller's. */
     void (*on_wake)(void *arg); /* also when the time of tg_wsc_wake_at() has come */
@@ -41,9 +39,18 @@ struct tg_ws_handler {
     void (*on_close)(unsigned code, tg_str why, void *arg);
 };
 
+enum { TG_WS_TARGET_MAX = 1900 };
+
+/* What a socket asks for, and as whom; [borrowed] until on_open or on_close. */
+struct tg_ws_request {
+    const char
+        *target; /* path and query, at most TG_WS_TARGET_MAX bytes: longer ones are cut upstream */
+    const char *api_key; /* sent as apikey and x-api-key; NULL: none */
+};
+
 /* `address`: numeric. ret_ws is valid until on_close. TG_EIO: nothing was started. */
-enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_handler *h,
-                      void *arg, struct tg_ws **ret_ws) TG_MUST_USE;
+enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_request *r,
+                      const struct tg_ws_handler *h, void *arg, struct tg_ws **ret_ws) TG_MUST_USE;
 /* Queues a text message. TG_EFULL: too much waits (the peer does not read). */
 enum tg_rc tg_ws_send(struct tg_ws *ws, tg_str text) TG_MUST_USE;
 /* Closes soon; on_close follows. */

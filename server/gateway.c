@@ -296,6 +296,7 @@ static enum tg_rc make_hub(struct tg_gateway *g)
         .n_workers = g->n_workers,
         .link = {.url = c->supabase.realtime_url,
                  .api_key = c->supabase.anon_key,
+                 .service_key = c->supabase.service_key,
                  .ca_file = or_null(c->supabase.ca_file),
                  .channels_per_socket = c->realtime.channels_per_socket,
                  .joins_per_second = c->realtime.joins_per_second,

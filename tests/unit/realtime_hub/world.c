@@ -406,12 +406,12 @@ const struct tg_link_counts *tg_link_counts(const struct tg_link *l)
     return &none;
 }
 
-enum tg_rc tg_link_join(struct tg_link *l, uint64_t id, tg_str schema, tg_str table, tg_str filter,
-                        tg_str token)
+enum tg_rc tg_link_join(struct tg_link *l, uint64_t id, const struct tg_link_channel *c)
 {
     (void)l;
-    ORDER("join %u %.*s.%.*s%s%.*s %.*s\n", (unsigned)id, TG_STR_ARG(schema), TG_STR_ARG(table),
-          filter.n == 0 ? "" : ":", TG_STR_ARG(filter), TG_STR_ARG(token));
+    ORDER("join %u %.*s.%.*s%s%.*s %.*s\n", (unsigned)id, TG_STR_ARG(c->schema),
+          TG_STR_ARG(c->table), c->filter.n == 0 ? "" : ":", TG_STR_ARG(c->filter),
+          TG_STR_ARG(c->token));
     return TG_OK;
 }
 

@@ -31,6 +31,25 @@ Test(link_socket, whose_loss_takes_its_channels_down_and_brings_them_back)
     cr_assert_eq(tg_count_get(&tg_link_counts(world.link)->reconnects), 1);
 }
 
+Test(link_socket, of_the_service_has_its_own_key_and_no_user_on_it)
+{
+    join(1);
+    join_service(2);
+    join(3);
+    join_service(4);
+    cr_assert_eq(world.n_sockets, 2);
+    cr_assert_str_eq(world.sockets[0].key, "anon");
+    cr_assert_str_eq(world.sockets[1].key, "service");
+    opened(1);
+    cr_assert_eq(sent(1, "realtime:tg:2"), 1);
+    cr_assert_eq(sent(1, "access_token"), 0);
+    cr_assert_eq(sent(0, "realtime:tg"), 0, "not open yet");
+    opened(0);
+    pass(TG_MS(200));
+    cr_assert_eq(sent(0, "realtime:tg:1"), 1);
+    cr_assert_eq(sent(0, "\"access_token\":\"jwt-1\""), 1);
+}
+
 Test(link_socket, waits_longer_after_each_loss_up_to_half_a_minute)
 {
     cr_assert_geq(link_backoff(world.link, 1), TG_MS(250));
@@ -180,9 +199,11 @@ Test(link_name, is_looked_up_on_a_thread_of_its_own)
 
 Test(link_name, that_arrives_after_the_last_channel_left_opens_nothing)
 {
+    const struct tg_link_channel c = {
+        .schema = TG_STR("a"), .table = TG_STR("b"), .token = TG_STR("jwt-1")};
+
     start_with("ws://localhost:4000/socket", 10);
-    cr_assert_eq(tg_link_join(world.link, 1, TG_STR("a"), TG_STR("b"), TG_STR(""), TG_STR("jwt-1")),
-                 TG_OK);
+    cr_assert_eq(tg_link_join(world.link, 1, &c), TG_OK);
     cr_assert_eq(tg_link_leave(world.link, 1), TG_OK);
     wait_for_mail();
     if (world.link->n_resolving > 0) {

@@ -54,8 +54,8 @@ void tg_wsc_destroy(struct tg_wsc *w)
     free(w);
 }
 
-enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_handler *h,
-                      void *arg, struct tg_ws **ret_ws)
+enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_request *r,
+                      const struct tg_ws_handler *h, void *arg, struct tg_ws **ret_ws)
 {
     struct tg_ws *ws = &world.sockets[world.n_sockets];
 
@@ -67,6 +67,7 @@ enum tg_rc tg_ws_open(struct tg_wsc *w, const char *address, const struct tg_ws_
     world.n_sockets++;
     *ws = (struct tg_ws){.h = *h, .arg = arg};
     (void)snprintf(ws->address, sizeof(ws->address), "%s", address);
+    (void)snprintf(ws->key, sizeof(ws->key), "%s", r->api_key == NULL ? "" : r->api_key);
     *ret_ws = ws;
     return TG_OK;
 }
@@ -148,6 +149,7 @@ void start_with(const char *url, unsigned joins_per_second)
                                              on_change, on_online, on_turn};
     const struct tg_link_opts opts = {.url = url,
                                       .api_key = "anon",
+                                      .service_key = "service",
                                       .channels_per_socket = 2,
                                       .joins_per_second = joins_per_second,
                                       .heartbeat = TG_SEC(25),
@@ -191,9 +193,19 @@ void forget(void)
 
 void join(uint64_t id)
 {
-    cr_assert_eq(tg_link_join(world.link, id, TG_STR("public"), TG_STR("places"), TG_STR(""),
-                              TG_STR("jwt-1")),
-                 TG_OK);
+    const struct tg_link_channel c = {
+        .schema = TG_STR("public"), .table = TG_STR("places"), .token = TG_STR("jwt-1")};
+
+    cr_assert_eq(tg_link_join(world.link, id, &c), TG_OK);
+    turn();
+}
+
+void join_service(uint64_t id)
+{
+    const struct tg_link_channel c = {
+        .schema = TG_STR("public"), .table = TG_STR("places"), .is_service = true};
+
+    cr_assert_eq(tg_link_join(world.link, id, &c), TG_OK);
     turn();
 }
 

@@ -12,6 +12,7 @@ struct tg_ws {
     struct tg_ws_handler h;
     void *arg;
     char address[64];
+    char key[16];
     char sent[16384]; /* one frame a line */
     bool is_closing;  /* the link wants it gone */
     bool is_gone;
@@ -39,6 +40,7 @@ void pass(tg_usec time);
 void forget(void); /* what was told and sent so far */
 
 void join(uint64_t id);
+void join_service(uint64_t id); /* the gateway's own, without a token */
 void opened(unsigned socket);
 /* join, socket opened, reply and `Subscribed` of the first channel of socket 0. */
 void bring_up(uint64_t id);
