@@ -11,7 +11,11 @@ import { openSocket } from './lib/ws.mjs';
 
 const stack = useLocalbase();
 const SETTINGS = {
-  topics: { notices: { public: true }, rooms: { public: true, key_type: 'int' } },
+  topics: {
+    notices: { public: true },
+    rooms: { public: true, key_type: 'int' },
+    brief: { public: true, retain: { events: 10 } },
+  },
   publish: { secret: SECRET, events_max: 50 },
   limits: { own_body_bytes: '64k' },
   store: { event_bytes: '16k' },
@@ -47,6 +51,30 @@ function onBothStores(fn) {
 }
 
 onBothStores((start) => {
+  test('a topic keeps as many events as it says', async (t) => {
+    const gateway = await start(t);
+    const begin = async (topic) => {
+      const sent = numbers(40).map((payload) => ({ topic, payload }));
+      const [{ id: cursor }] = await publish(gateway.url, stack, sent);
+      return () => listen(t, gateway, topic, { lastEventId: cursor });
+    };
+    const long = await begin(freshTopic());
+    const brief = await begin('brief:a');
+    // From the store, and then from what the stream before has brought to memory.
+    for (const from of ['store', 'memory']) {
+      const whole = await long();
+      assert.equal(whole.headers['tidegate-recovered'], 'true', from);
+      assert.deepEqual(payloads(await takeMany(whole, 39)), numbers(39, 1));
+      const rest = await brief();
+      assert.match(rest.headers['tidegate-recovered'], /^false; *reason=expired/, from);
+      assert.equal((await rest.take('reset')).data.reason, 'expired');
+      await rest.take('message', (e) => e.data.payload === 39);
+      const kept = payloads(rest.ofType('message'));
+      assert.deepEqual(kept, numbers(kept.length, 40 - kept.length));
+      assert.ok(kept.length >= 10 && kept.length < 20, `${kept.length} kept`);
+    }
+  });
+
   test('subscribers get what was published, in order, once, with its digits', async (t) => {
     const gateway = await start(t);
     const topic = freshTopic();
