@@ -20,11 +20,15 @@ static void copy_head(struct tg_exchange *x, const struct tg_head *head, const c
 {
     size_t fields_bytes = head->fields.n * sizeof(struct tg_field);
     size_t need = fields_bytes + head->bytes;
+    const size_t room = TG_CONN_EXCHANGE - sizeof(*x);
     struct tg_field *v = NULL;
     char *to = NULL;
 
-    if (need > TG_CONN_EXCHANGE - sizeof(*x)) {
+    if (need > room) {
         x->big = tg_malloc(need);
+    } else {
+        /* Most requests need no more than what the head leaves. */
+        tg_arena_lend(&x->req.arena, x->store + need, room - need);
     }
     v = (struct tg_field *)(void *)(x->big != NULL ? x->big : x->store);
     to = (char *)(void *)v + fields_bytes;

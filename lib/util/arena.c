@@ -2,6 +2,7 @@
 #include "util/arena.h"
 
 #include <stdalign.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 enum { BLOCK_BYTES = 4096 };
@@ -20,6 +21,21 @@ static char *new_block(struct tg_arena *a, size_t n)
     return b->bytes;
 }
 
+void tg_arena_lend(struct tg_arena *a, char *p, size_t n)
+{
+    const size_t align = alignof(max_align_t);
+    const size_t skip = (align - (uintptr_t)p % align) % align;
+
+    TG_ASSERT(a->blocks == NULL && a->next == NULL);
+#ifdef TG_SANITIZED
+    n = 0; /* what is freed instead is watched: no use of it behind the drop goes unseen */
+#endif
+    if (n > skip) {
+        a->next = p + skip;
+        a->left = (n - skip) & ~(align - 1);
+    }
+}
+
 void *tg_arena_alloc(struct tg_arena *a, size_t n)
 {
     const size_t align = alignof(max_align_t);
@@ -30,7 +46,7 @@ void *tg_arena_alloc(struct tg_arena *a, size_t n)
     n = n == 0 ? 1 : n;
     TG_ASSERT(!__builtin_add_overflow(n, align - 1, &need));
     need &= ~(align - 1);
-    if (need > BLOCK_BYTES / 4) {
+    if (need > a->left && need > BLOCK_BYTES / 4) {
         return memset(new_block(a, need), 0, need);
     }
     if (need > a->left) {

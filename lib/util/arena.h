@@ -13,6 +13,10 @@ struct tg_arena {
     size_t left;
 };
 
+/* Memory to begin with, which stays the caller's: of an arena that is empty. [borrowed] until the
+ * arena is dropped. */
+void tg_arena_lend(struct tg_arena *a, char *p, size_t n);
+
 /* Zeroed, aligned for any type. Never NULL. */
 void *tg_arena_alloc(struct tg_arena *a, size_t n);
 

@@ -50,6 +50,46 @@ Test(arena, a_large_piece_does_not_waste_the_open_block)
     tg_arena_drop(&a);
 }
 
+static bool is_inside(const char *p, const char *from, size_t n)
+{
+    return (uintptr_t)p >= (uintptr_t)from && (uintptr_t)p < (uintptr_t)from + n;
+}
+
+Test(arena, what_was_lent_is_used_up_first_and_never_freed)
+{
+    char lent[100] = {1};
+    struct tg_arena a = {0};
+    char *pieces[6] = {NULL};
+
+    tg_arena_lend(&a, lent + 1, sizeof(lent) - 1);
+    for (size_t i = 0; i < TG_ARRAY_LEN(pieces); i++) {
+        pieces[i] = tg_arena_alloc(&a, 32);
+        cr_assert_eq((uintptr_t)pieces[i] % alignof(max_align_t), 0);
+        memset(pieces[i], (int)i, 32);
+    }
+#ifndef TG_SANITIZED
+    cr_assert(is_inside(pieces[0], lent, sizeof(lent)));
+    cr_assert(is_inside(pieces[1] + 31, lent, sizeof(lent)));
+#endif
+    cr_assert(!is_inside(pieces[5], lent, sizeof(lent)));
+    for (size_t i = 0; i < TG_ARRAY_LEN(pieces); i++) {
+        cr_assert_eq(pieces[i][31], (int)i);
+    }
+    cr_assert_eq(lent[0], 1);
+    tg_arena_drop(&a);
+}
+
+Test(arena, too_little_to_be_lent_is_left_alone)
+{
+    char lent[8] = {0};
+    struct tg_arena a = {0};
+
+    tg_arena_lend(&a, lent, 0);
+    tg_arena_lend(&a, lent + 1, 3);
+    cr_assert(!is_inside(tg_arena_alloc(&a, 1), lent, sizeof(lent)));
+    tg_arena_drop(&a);
+}
+
 Test(arena, copies_of_text_end_with_a_nul)
 {
     struct tg_arena a = {0};
