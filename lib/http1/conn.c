@@ -175,7 +175,7 @@ static void on_event(struct tg_watch *w, unsigned events)
     c->readable |= (events & (TG_READABLE | TG_HANGUP)) != 0;
     c->writable |= (events & TG_WRITABLE) != 0;
     c->hup |= (events & TG_HANGUP) != 0;
-    c->raw_events |= (uint8_t)events;
+    c->raw_events |= events & TG_ALL_READY;
     tg_conn_advance(c);
 }
 
@@ -215,18 +215,16 @@ static void on_timeout(struct tg_timer *timer)
 void tg_conn_set_peer(struct tg_conn *c, const struct sockaddr_storage *peer)
 {
     const struct tg_http_opts *o = &c->server->opts;
-    const void *address = NULL;
 
-    if (peer->ss_family == AF_INET) {
-        address = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
-    } else if (peer->ss_family == AF_INET6) {
-        address = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    c->is_ipv4 = peer->ss_family == AF_INET;
+    c->is_ipv6 = peer->ss_family == AF_INET6;
+    if (c->is_ipv4) {
+        memcpy(c->peer, &((const struct sockaddr_in *)(const void *)peer)->sin_addr,
+               sizeof(struct in_addr));
+    } else if (c->is_ipv6) {
+        memcpy(c->peer, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr,
+               sizeof(struct in6_addr));
     }
-    c->peer[0] = '\0';
-    if (address != NULL) {
-        (void)inet_ntop(peer->ss_family, address, c->peer, sizeof(c->peer));
-    }
-    c->peer_n = (uint8_t)strlen(c->peer);
     c->is_trusted = o->is_trusted != NULL && o->is_trusted(peer, o->arg);
 }
 
@@ -288,7 +286,14 @@ void *tg_conn_server_arg(const struct tg_conn *c)
 
 tg_str tg_conn_peer(const struct tg_conn *c)
 {
-    return tg_str_make(c->peer, c->peer_n);
+    struct tg_exchange *x = c->x;
+
+    TG_ASSERT(x != NULL);
+    if (x->peer_n == 0 && (c->is_ipv4 || c->is_ipv6)) {
+        (void)inet_ntop(c->is_ipv4 ? AF_INET : AF_INET6, c->peer, x->peer, sizeof(x->peer));
+        x->peer_n = (uint8_t)strlen(x->peer);
+    }
+    return tg_str_make(x->peer, x->peer_n);
 }
 
 bool tg_conn_peer_is_trusted(const struct tg_conn *c)

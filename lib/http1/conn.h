@@ -102,7 +102,8 @@ struct tg_request *tg_conn_request(struct tg_conn *c);
 struct tg_loop *tg_conn_loop(const struct tg_conn *c);
 /* The opts.arg of its server. */
 void *tg_conn_server_arg(const struct tg_conn *c);
-/* The client as the socket (or the PROXY header) tells, "192.0.2.1", no port. */
+/* The client as the socket (or the PROXY header) tells, "192.0.2.1", no port. Asked
+ * while the request is there. [borrowed] as long as that is. */
 tg_str tg_conn_peer(const struct tg_conn *c);
 bool tg_conn_peer_is_trusted(const struct tg_conn *c);
 

@@ -19,7 +19,8 @@ enum {
     TG_CONN_SCRATCH = 65536, /* one read */
     TG_CONN_BUFFER = 16384,  /* a pooled buffer */
     TG_CONN_EXCHANGE = 4096, /* a pooled exchange with its head */
-    TG_CONN_BUDGET = 64,     /* reads and requests of one connection in one turn */
+    TG_ALL_READY = TG_READABLE | TG_WRITABLE | TG_HANGUP,
+    TG_CONN_BUDGET = 64, /* reads and requests of one connection in one turn */
 };
 
 enum tg_conn_state {
@@ -70,6 +71,8 @@ struct tg_exchange {
     bool gone;          /* on_gone was called */
     bool is_refusal;
     bool is_parked;                        /* FIN means gone */
+    uint8_t peer_n;                        /* 0: not asked for yet */
+    char peer[INET6_ADDRSTRLEN];           /* of the connection, as text */
     alignas(struct tg_field) char store[]; /* fields, then the head's bytes */
 };
 
@@ -114,6 +117,9 @@ struct tg_conn {
     bool is_over : 1;     /* over the limit: only here to be told so */
     bool is_closing : 1;  /* raw: on_close is due */
     bool shut_wanted : 1; /* raw: half-close when `out` is empty */
+    bool is_ipv4 : 1;     /* what `peer` holds, if not IPv6 or nothing */
+    bool is_ipv6 : 1;
+    unsigned raw_events : 3; /* raw: what the handler is still to be told */
     struct tg_watch watch;
     struct tg_timer timer; /* may be earlier than the deadline: it then starts again */
     struct tg_list node;   /* server's conns */
@@ -128,9 +134,7 @@ struct tg_conn {
     tg_usec first_byte;
     size_t resume; /* of the head scanner */
     uint64_t n_requests;
-    uint8_t raw_events;
-    uint8_t peer_n;
-    char peer[INET6_ADDRSTRLEN];
+    uint8_t peer[16]; /* as text it would be most of what a stream needs here */
 };
 
 /* ---- conn.c ---- */

@@ -12,6 +12,7 @@ enum tg_rc tg_conn_go_raw(struct tg_conn *c, tg_str head, bool is_stream,
                           const struct tg_raw_handler *h, void *ctx, tg_str *ret_early)
 {
     struct tg_exchange *x = c->x;
+    unsigned ready = TG_WRITABLE;
 
     TG_ASSERT(c->state == TG_CONN_REQUEST && !x->begun && !x->ended);
     TG_ASSERT(h->on_ready != NULL && h->on_close != NULL);
@@ -36,9 +37,9 @@ enum tg_rc tg_conn_go_raw(struct tg_conn *c, tg_str head, bool is_stream,
     /* Forgotten by count, not by place: the view stays for its reader. */
     tg_iobuf_skip(&c->in, c->in.n);
     /* What became ready before is not told again by the socket. */
-    c->raw_events = TG_WRITABLE;
-    c->raw_events |= c->readable ? TG_READABLE : 0;
-    c->raw_events |= c->hup ? TG_HANGUP : 0;
+    ready |= c->readable ? TG_READABLE : 0U;
+    ready |= c->hup ? TG_HANGUP : 0U;
+    c->raw_events = ready & TG_ALL_READY;
     tg_conn_kick(c);
     return TG_OK;
 }
