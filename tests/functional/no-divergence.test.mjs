@@ -1,0 +1,168 @@
+// Upstream fails in every way it knows, at random, while rows are written. A declared topic with
+// `catchup` ends equal to the table whatever was lost; one without is told of every loss that has
+// a sign. RUNS=200 makes many runs (about a few seconds each), SEED=<n> repeats one.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Follower } from './lib/follower.mjs';
+import { useLocalbase } from './lib/localbase.mjs';
+import { startRedis } from './lib/redis.mjs';
+import { placeGateway, randomFrom, seedOf, until } from './lib/streams.mjs';
+import { readTasks, rowsHeld, TABLES, TRIP_TASKS, World } from './lib/world.mjs';
+
+const RUNS = Number(process.env.RUNS ?? 6);
+const STEPS = 30;
+const stack = useLocalbase();
+const { catchup: _, ...WITHOUT } = TRIP_TASKS;
+
+/** What can happen; each returns what ends it, if anything must. `isSilent`: nothing tells. */
+const FAULTS = [
+  { name: 'socket cut', run: (c) => c.part('realtime', 'drop') },
+  { name: 'socket closed', run: (c) => c.part('realtime', 'drop', { code: 1011 }) },
+  { name: 'socket drained', run: (c) => c.part('realtime', 'drop', { code: 1012 }) },
+  {
+    name: 'joins refused',
+    run: async (c) => {
+      await c.part('realtime', 'refuse-joins', { count: 2 });
+      await c.part('realtime', 'drop');
+    },
+  },
+  {
+    name: 'upgrades refused',
+    run: async (c) => {
+      await c.part('realtime', 'refuse-upgrades', { count: 2 });
+      await c.part('realtime', 'drop');
+    },
+  },
+  {
+    name: 'decoding paused',
+    run: async (c) => {
+      await c.part('realtime', 'pause');
+      return () => c.part('realtime', 'resume');
+    },
+  },
+  {
+    name: 'Subscribed delayed',
+    run: async (c) => {
+      await c.part('realtime', 'hold-subscribed', { hold: true });
+      await c.part('realtime', 'drop');
+      return () => c.part('realtime', 'hold-subscribed', { hold: false });
+    },
+  },
+  { name: 'slot lost', run: (c) => c.part('realtime', 'lose-slot') },
+  { name: 'channels closed', run: (c) => c.part('realtime', 'close-channels') },
+  { name: 'channels crashed', run: (c) => c.part('realtime', 'close-channels', { event: 'phx_error' }) },
+  { name: 'subscribed anew', run: (c) => c.part('realtime', 'resubscribe') },
+  { name: 'tokens expired', run: (c) => c.part('realtime', 'expire') },
+  { name: 'changes dropped', isSilent: true, run: (c) => c.part('realtime', 'drop-changes', { count: 5 }) },
+  {
+    name: 'PostgREST down',
+    run: async (c) => {
+      await c.fault({ method: 'GET', path: '/rest/v1/tasks', count: 3, status: 503 });
+      await c.part('realtime', 'drop');
+    },
+  },
+  { name: 'gateway killed', isHard: true },
+  { name: 'gateway restarted', isHard: true },
+];
+
+/** One run: faults among writes, then calm; who follows must end as the table does. */
+async function oneRun(t, world, place, followers, seed) {
+  const random = randomFrom(seed);
+  const { control } = stack;
+  const happened = [];
+  const endings = [];
+  const end = async () => {
+    for (const ending of endings.splice(0)) {
+      await ending();
+    }
+  };
+  for (let i = 0; i < STEPS; i++) {
+    await world.step({ members: 0 });
+    if (random() < 0.1) {
+      const fault = FAULTS[Math.floor(random() * FAULTS.length)];
+      happened.push(fault.name);
+      if (fault.isHard) {
+        await (fault.name === 'gateway killed' ? place.kill() : place.stop());
+        await world.step({ members: 0 });
+        await place.start();
+      } else {
+        const ending = await fault.run(control);
+        if (typeof ending === 'function') {
+          endings.push(ending);
+        }
+      }
+    }
+    if (random() < 0.1) {
+      followers[Math.floor(random() * followers.length)].kill();
+    }
+    if (random() < 0.1) {
+      await end();
+    }
+  }
+  await end();
+  await control.part('realtime', 'reset');
+  await control.clearFaults();
+  const isSilent = FAULTS.some((f) => f.isSilent && happened.includes(f.name));
+  await world.close();
+  const wanted = new Map();
+  for (const trip of world.trips) {
+    wanted.set(trip, JSON.stringify(await world.rowsOf(trip)));
+  }
+  const differs = (f) => (f.hasCatchup || !isSilent) && JSON.stringify(rowsHeld(f)) !== wanted.get(f.trip);
+  await until(() => followers.every((f) => !differs(f)), 'the table everywhere', 60_000).catch((error) => {
+    const who = followers.filter(differs).map((f) => {
+      const held = new Map(rowsHeld(f).map(({ id, title }) => [id, title]));
+      const rows = JSON.parse(wanted.get(f.trip));
+      const lacks = rows.filter(({ id, title }) => held.get(id) !== title).length;
+      return `${f.name}: lacks ${lacks}, has ${held.size} of ${rows.length}, resets ${f.resets.length}`;
+    });
+    throw new Error(`SEED=${seed}: ${error.message}; ${happened}; ${who.join('; ')}`);
+  });
+  if (isSilent) {
+    followers.filter((f) => !f.hasCatchup).forEach((f) => f.forget());
+  }
+  t.diagnostic(`SEED=${seed}: ${happened.join(', ') || 'nothing'}`);
+}
+
+describe('no silent divergence', () => {
+  test(`${RUNS} runs of faults at random`, { timeout: RUNS * 60_000 + 60_000 }, async (t) => {
+    const first = seedOf(t);
+    const redis = await startRedis(t);
+    const place = await placeGateway(t, stack, {
+      topics: { kept: TRIP_TASKS, plain: WITHOUT },
+      tables: TABLES,
+      store: { url: redis.url },
+      index: { verify: '1s' },
+    });
+    const world = await World.make(stack, randomFrom(first), { users: 1, trips: 2 });
+    const followers = world.trips.flatMap((trip, i) =>
+      ['kept', 'plain'].flatMap((name) =>
+        ['sse', 'ws', 'poll'].map((transport) => {
+          const options = { url: () => place.url, token: world.users[0].token, transport };
+          const follower = new Follower({
+            ...options,
+            name: `${name} ${i} by ${transport}`,
+            topic: `${name}:${trip}`,
+            clock: () => world.clock,
+            read: readTasks(stack, place, trip),
+          });
+          return Object.assign(follower, { trip, hasCatchup: name === 'kept' });
+        }),
+      ),
+    );
+    const lives = Promise.all(followers.map((follower) => follower.live()));
+    const work = async () => {
+      for (let run = 0; run < RUNS; run++) {
+        await oneRun(t, world, place, followers, first + run);
+      }
+    };
+    await Promise.race([work(), lives]);
+    followers.forEach((f) => f.finish());
+    await lives;
+    const kept = followers.filter((f) => f.hasCatchup);
+    t.diagnostic(
+      `resets: ${kept.reduce((sum, f) => sum + f.resets.length, 0)} with catchup, ` +
+        `${followers.reduce((sum, f) => sum + f.resets.length, 0)} in all`,
+    );
+  });
+});
