@@ -260,7 +260,7 @@ void feed_renew(struct feed *f)
 static void on_released(enum tg_rc rc, void *arg)
 {
     (void)rc;
-    (void)arg;
+    ((struct tg_hub *)arg)->n_releases--;
 }
 
 /* ---- gaps ---- */
@@ -573,8 +573,9 @@ void feed_close(struct feed *f)
     struct tg_hub *h = f->hub;
 
     leave(f);
-    if (f->fence != 0 && h->store_up) {
-        (void)!tg_store_lease_release(h->store, tg_str_of(f->key), f->fence, on_released, NULL);
+    if (f->fence != 0 && h->store_up &&
+        tg_store_lease_release(h->store, tg_str_of(f->key), f->fence, on_released, h) == TG_OK) {
+        h->n_releases++;
     }
     set_state(f, FEED_IDLE);
     while (!tg_list_empty(&f->topics)) {

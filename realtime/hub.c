@@ -8,6 +8,7 @@
 #include "util/log.h"
 
 enum { MAX_MAILS = 65536 };
+#define RELEASE_WAIT TG_MS(500)
 
 /* How many feeds a user has. */
 struct user {
@@ -437,6 +438,22 @@ static void on_last_turn(struct tg_timer *t)
     tg_loop_stop(h->loop);
 }
 
+/* Leases that are not given back keep the next gateway waiting until they run out. */
+static void on_releases(struct tg_timer *t)
+{
+    struct tg_hub *h = TG_CONTAINER_OF(t, struct tg_hub, sweep);
+
+    if (h->n_releases > 0 && tg_loop_now(h->loop) < h->give_up_at) {
+        tg_loop_timer_start(h->loop, &h->sweep, TG_MS(5));
+        return;
+    }
+    tg_store_close(h->store);
+    tg_loop_close_mail(h->loop);
+    /* A last turn lets the handles close. */
+    tg_timer_init(&h->sweep, on_last_turn);
+    tg_loop_timer_start(h->loop, &h->sweep, TG_MS(50));
+}
+
 static void on_stop(struct tg_mail *mail, void *owner)
 {
     struct tg_hub *h = owner;
@@ -449,11 +466,9 @@ static void on_stop(struct tg_mail *mail, void *owner)
         hub_forget_topic(TG_CONTAINER_OF(h->published.next, struct topic, node));
     }
     tg_upstream_destroy(h->upstream);
-    tg_store_close(h->store);
-    tg_loop_close_mail(h->loop);
-    /* A last turn lets the leases go out and the handles close. */
-    tg_timer_init(&h->sweep, on_last_turn);
-    tg_loop_timer_start(h->loop, &h->sweep, TG_MS(50));
+    h->give_up_at = tg_loop_now(h->loop) + RELEASE_WAIT;
+    tg_timer_init(&h->sweep, on_releases);
+    tg_loop_timer_start(h->loop, &h->sweep, 0);
     free(mail);
 }
 

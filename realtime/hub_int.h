@@ -98,6 +98,8 @@ struct tg_hub {
     struct outbox *outboxes;
     struct tg_timer sweep; /* renewals, horizons, gaps to write again */
     tg_usec renewed_at;
+    unsigned n_releases;       /* of leases, under way */
+    tg_usec give_up_at;        /* at the end: they are waited for until then */
     unsigned n_appends;        /* under way */
     struct link_mail *waiting; /* what upstream said, until there is room in the log */
     struct link_mail *last_waiting;

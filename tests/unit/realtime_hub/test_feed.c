@@ -288,3 +288,12 @@ Test(feed, takes_any_good_token_when_upstream_wants_another)
     subscribe_as("u", A, 0, 7, 600);
     cr_assert_link("token 1 jwt-600\n");
 }
+
+Test(feed, gives_its_lease_back_at_the_end)
+{
+    bring_up(A, 7);
+    tg_hub_stop(world.hub);
+    turn();
+    pass(TG_MS(10));
+    other_takes(FEED_A);
+}
