@@ -72,3 +72,16 @@ Test(text, a_topics_name_is_plain_and_of_no_other_kind)
         cr_assert_not(tg_text_is_topic(tg_str_of(bad[i])), "%s", bad[i]);
     }
 }
+
+Test(text, knows_identifiers)
+{
+    static const char *const good[] = {"a", "_a", "A1", "a$b", "\xc3\xa9"};
+    static const char *const bad[] = {"", "1a", "$a", "a b", "a.b", "a-b", "*", "\"a\"", "\xff"};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(good); i++) {
+        cr_expect(tg_text_is_identifier(tg_str_of(good[i])), "%s", good[i]);
+    }
+    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
+        cr_expect_not(tg_text_is_identifier(tg_str_of(bad[i])), "%s", bad[i]);
+    }
+}

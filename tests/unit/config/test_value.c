@@ -219,3 +219,22 @@ Test(value, what_is_allowed_is_said_with_its_bounds)
         tg_buf_fini(&out);
     }
 }
+
+Test(value, reads_durations_and_writes_them_the_same_way)
+{
+    static const char *const good[] = {"0", "5ms", "90s", "1m", "7d"};
+    static const char *const bad[] = {"", "5", "1.5s", "-1s", "1 s", "1w", "s"};
+    uint64_t ms = 0;
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(good); i++) {
+        struct tg_buf out = {.max = 64};
+
+        cr_assert_eq(tg_value_duration(tg_str_of(good[i]), &ms), TG_OK, "%s", good[i]);
+        tg_value_put_duration(ms, &out);
+        cr_expect_str_eq(tg_buf_cstr(&out), good[i]);
+        tg_buf_fini(&out);
+    }
+    for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
+        cr_expect_eq(tg_value_duration(tg_str_of(bad[i]), &ms), TG_EBADPARAM, "%s", bad[i]);
+    }
+}

@@ -269,7 +269,10 @@ Test(topic, with_a_table_has_the_feed_of_its_declared_name)
 {
     static const struct tg_table table = {.schema = TG_STR_INIT("public"),
                                           .name = TG_STR_INIT("messages")};
-    static const struct tg_declared items[] = {{.name = TG_STR_INIT("messages"), .table = &table}};
+    static const struct tg_declared items[] = {{.name = TG_STR_INIT("messages"),
+                                                .table = &table,
+                                                .retain_for = TG_SEC(60),
+                                                .retain_events = 7}};
     static const struct tg_declared_list with_table = {items, 1};
     struct tg_buf key = {.max = 256};
     struct tg_topic_name t = {0};
@@ -281,6 +284,8 @@ Test(topic, with_a_table_has_the_feed_of_its_declared_name)
     tg_topic_key(&key, TG_STR("c1"), &t);
     cr_expect(tg_str_eq(tg_buf_view(&key), TG_STR("messages:42")), "the same for all classes");
     cr_expect(tg_str_eq(tg_topic_feed(&t, tg_buf_view(&key)), TG_STR("messages")));
+    cr_expect_eq(tg_topic_retain_for(&t), TG_SEC(60));
+    cr_expect_eq(tg_topic_retain_events(&t), 7);
     tg_topic_fini(&t);
     tg_buf_fini(&key);
 }
@@ -293,6 +298,7 @@ Test(topic, of_a_table_is_its_own_feed_and_a_published_one_has_none)
     cr_assert_eq(tg_topic_parse(&list, TG_STR("table:public.a"), &t, &why), TG_OK);
     cr_expect(
         tg_str_eq(tg_topic_feed(&t, TG_STR("c1|table:public.a")), TG_STR("c1|table:public.a")));
+    cr_expect(tg_topic_retain_for(&t) == 0 && tg_topic_retain_events(&t) == 0);
     tg_topic_fini(&t);
     cr_assert_eq(tg_topic_parse(&list, TG_STR("notes:1"), &t, &why), TG_OK);
     cr_expect_eq(tg_topic_feed(&t, TG_STR("notes:1")).n, 0);
