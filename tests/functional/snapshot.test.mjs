@@ -270,6 +270,8 @@ describe('while rows change', () => {
     await writer.query(
       `insert into public.tasks (trip_id, title)
        select $1, n || ' ' || repeat('x', 8000) from generate_series(1, 2500) n`, [stack.trip1_id]);
+    // Upstream would tell of these rows too, for as long as the test waits for the mark.
+    await stack.control.part('realtime', 'lose-slot');
     const s = await open();
     s.request.res.pause();
     await until(async () => (await gateway.metric('tidegate_snapshots_stuck')) === 1, 'no room');
