@@ -5,6 +5,7 @@ import { deviceWorld } from './lib/devices.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { parseCursor } from './lib/sse.mjs';
 import { EVENTS, TASKS } from './lib/streams.mjs';
+import { openSocket } from './lib/ws.mjs';
 
 const stack = useLocalbase();
 const phone = { params: { device: 'phone' } };
@@ -32,6 +33,46 @@ for (const kind of ['memory', 'redis']) {
       assert.deepEqual(await held(), { [TASKS]: late });
       assert.equal((await ack({ cursor: early })).json.topics[TASKS], 'ok');
       assert.deepEqual(await held(), { [TASKS]: late });
+    });
+
+    test('of many at once, in any order, keeps the furthest', async (t) => {
+      const { open, write, ack, held, gateway } = await setUp(t);
+      const s = await open(phone);
+      await write(s, 40);
+      const ids = s.rows.map((e) => e.id);
+      const at = (i) => ids[(i * 17) % ids.length];
+      const answers = await Promise.all(Array.from({ length: 400 }, (_, i) => ack({ cursor: at(i) })));
+      for (const { status, json } of answers) {
+        assert.deepEqual([status, json], [200, { device: 'phone', topics: { [TASKS]: 'ok' } }]);
+      }
+      assert.deepEqual(await held(), { [TASKS]: ids.at(-1) });
+      assert.equal(await gateway.metric('tidegate_streams'), 1);
+    });
+
+    test('of a socket that says too many is answered while it is within its rate', async (t) => {
+      const { open, write, held, gateway, ask } = await setUp(t);
+      const s = await open(phone);
+      await write(s, 40);
+      const ids = s.rows.map((e) => e.id);
+      const { token } = stack.user1;
+      const socket = await openSocket(gateway.url, { topics: TASKS, token, ...phone });
+      t.after(() => socket.kill());
+      const at = (i) => ids[(i * 17) % ids.length];
+      const answers = await Promise.all(
+        Array.from({ length: 150 }, (_, i) => socket.ask('ack', { cursor: at(i) })));
+      // So many questions to the store may be open at once; the others are told that it is too much.
+      const ok = answers.filter((answer) => answer.event === 'ok');
+      assert.ok(ok.length >= 64, `${ok.length} taken`);
+      assert.ok(answers.every((answer) => answer.event === 'ok' || answer.code === 'TG529'));
+      await socket.tell('ack', { cursor: ids.at(-1) });
+      assert.deepEqual(await held(), { [TASKS]: ids.at(-1) });
+      for (let i = 0; i < 2000; i++) {
+        socket.say({ event: 'ack', ref: `x${i}`, cursor: at(i) });
+      }
+      assert.deepEqual(await socket.closed, { code: 1008, reason: 'rate' });
+      assert.deepEqual(await held(), { [TASKS]: ids.at(-1) });
+      await write(s);
+      assert.equal((await ask('GET', '/devices/phone')).status, 200);
     });
 
     test('beyond the log, or of another log, changes nothing', async (t) => {

@@ -7,8 +7,9 @@ import { describe, test } from 'node:test';
 import { ask } from './lib/devices.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { poll, pollPath } from './lib/poll.mjs';
-import { post } from './lib/publisher.mjs';
+import { post, publish } from './lib/publisher.mjs';
 import { startRedis } from './lib/redis.mjs';
+import { openStream } from './lib/sse.mjs';
 import { EVENTS, named, placeGateway, randomFrom, seedOf, TASKS, until, Writer } from './lib/streams.mjs';
 import { closeFrame, FIN, frame, handshake, openRaw, openSocket, OP, RawSocket } from './lib/ws.mjs';
 
@@ -145,7 +146,8 @@ for (const kind of ['memory', 'redis']) {
 }
 
 test('parked polls: some leave, some send the next one, all others are woken by one event', async (t) => {
-  const gateway = await start(t, 'memory');
+  const many = 1000;
+  const gateway = await start(t, 'memory', { streams: { per_user: 2 * many, per_address: 2 * many } });
   const { token } = stack.user1;
   const headers = { apikey: stack.anon_key };
   const target = pollPath('notices:b', { wait: 60 });
@@ -158,20 +160,21 @@ test('parked polls: some leave, some send the next one, all others are woken by 
     return socket;
   }));
   const { cursor } = await poll(gateway.url, { topics: 'notices:b', token, headers });
-  const waiting = named('poll', 200).map(() =>
+  const waiting = named('poll', many).map(() =>
     poll(gateway.url, { topics: 'notices:b', params: { wait: 60, cursor }, headers }));
-  await until(async () => (await gateway.metric('tidegate_streams')) >= 230, 'parked polls');
+  await until(async () => (await gateway.metric('tidegate_streams')) >= many + 30, 'parked polls');
   raws.forEach((socket, i) => (i % 3 === 0 ? socket.resetAndDestroy() : i % 3 === 1 ? socket.end() : null));
   await post(gateway.url, { topic: 'notices:b', payload: 1 }, { apikey: stack.service_key });
   for (const { status, events } of await Promise.all(waiting)) {
     assert.equal(status, 200);
     assert.equal(events.length, 1);
   }
+  raws.forEach((socket) => socket.destroy());
+  await until(async () => (await gateway.metric('tidegate_streams')) === 0, 'no poll');
   const again = poll(gateway.url, { topics: 'notices:b', params: { wait: 60 }, headers });
-  await until(async () => (await gateway.metric('tidegate_streams')) >= 1, 'a parked poll');
+  await until(async () => (await gateway.metric('tidegate_streams')) === 1, 'a parked poll');
   await gateway.stop();
   assert.equal((await again).status, 204, 'drained');
-  raws.forEach((socket) => socket.destroy());
 });
 
 test('publishers that send too much, too deep, or do not wait for the answer', async (t) => {
@@ -197,6 +200,49 @@ test('publishers that send too much, too deep, or do not wait for the answer', a
     await once(socket, 'close');
   }
   assert.equal((await post(gateway.url, event, headers)).status, 200);
+});
+
+test('publishers that send byte by byte are heard, those that stop in the middle are told so', async (t) => {
+  const gateway = await start(t, 'memory', { timeouts: { body_idle: '500ms' } });
+  const stream = await openStream(gateway.url, { topics: 'notices:slow', headers: { apikey: stack.anon_key } });
+  t.after(() => stream.kill());
+  await stream.take('hello');
+  const connect = async () => {
+    const socket = net.connect({ host: '127.0.0.1', port: gateway.now.port, noDelay: true });
+    t.after(() => socket.destroy());
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (data) => {
+      text += data;
+    });
+    return { socket, ended: once(socket, 'close').then(() => text) };
+  };
+  const head = (fields) => 'POST /sync/v1/publish HTTP/1.1\r\nHost: a\r\nConnection: close\r\n' +
+    `apikey: ${stack.service_key}\r\n${fields}\r\n`;
+  const body = JSON.stringify({ topic: 'notices:slow', payload: 'x'.repeat(40) });
+  const pieces = {
+    length: [head(`Content-Length: ${body.length}\r\n`), ...body],
+    chunks: [head('Transfer-Encoding: chunked\r\n'), ...[...body].flatMap((c) => [...`1\r\n${c}\r\n`]), '0\r\n\r\n'],
+  };
+  const stalled = await Promise.all(named('stalled', 100).map(connect));
+  stalled.forEach(({ socket }, i) => socket.write(head(`Content-Length: ${i % 2 === 0 ? body.length : 200_000}\r\n`) +
+    body.slice(0, i % body.length)));
+  for (const [how, parts] of Object.entries(pieces)) {
+    const { socket, ended } = await connect();
+    for (const part of parts) {
+      await new Promise((resolve) => {
+        socket.write(part, resolve); // has left before the next one does
+      });
+    }
+    assert.match(await ended, /^HTTP\/1.1 200 /, how);
+  }
+  for (const { ended } of stalled) {
+    assert.match(await ended, /^HTTP\/1.1 408 [^]*"TG480"/);
+  }
+  await publish(gateway.url, stack, { topic: 'notices:slow', payload: 'last' });
+  await stream.take('message', (e) => e.data.payload === 'last');
+  assert.equal(stream.ofType('message').length, 3, 'nothing of those that stopped');
 });
 
 /** Another writer's control entry, as the gateways' own script would append it. */

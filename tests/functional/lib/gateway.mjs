@@ -15,6 +15,9 @@ const START_MS = 20_000;
 const STOP_MS = 60_000; /* longer than any test lets a gateway drain, also under a sanitizer */
 const MAX_TOLD_CHARS = 5000;
 
+/** Whether the gateways are built with a sanitizer: what they keep in memory says nothing then. */
+export const SANITIZED = process.env.ASAN_OPTIONS !== undefined;
+
 export const binary = () => process.env.TIDEGATE_BIN ?? path.join(ROOT, 'build/dev/tidegate');
 
 /** YAML of two levels; JSON's scalars and lists are YAML's. */
