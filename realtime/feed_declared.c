@@ -9,7 +9,7 @@
 #include "util/json.h"
 #include "util/log.h"
 
-enum { MAX_EVENT_BYTES = 4 * 1024 * 1024 };
+enum { MAX_EVENT_BYTES = 4 * 1024 * 1024, SMALL_BYTES = 64 };
 
 /* ---- events ---- */
 
@@ -66,12 +66,20 @@ static void put_old(struct tg_buf *out, const struct tg_table *table, tg_str pk)
     (void)tg_buf_char(out, '}');
 }
 
+static bool fits(const struct rows *r, const struct tg_buf *event)
+{
+    size_t max = r->feed->hub->opts.event_bytes;
+
+    return tg_buf_rc(event) == TG_OK && (max == 0 || event->n <= max);
+}
+
 static void append(struct rows *r, tg_str topic, struct tg_buf *event, tg_str pk, tg_str value)
 {
-    if (tg_buf_rc(event) != TG_OK) {
+    if (!fits(r, event)) {
+        /* To read the table would not make it smaller. */
         tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", topic),
-                       TG_KZ("rc", tg_rc_name(tg_buf_rc(event))));
-        rows_lost(r, "errors");
+                       TG_KZ("rc", tg_rc_name(TG_ELIMIT)));
+        feed_need_gap(r->feed, "errors");
         return;
     }
     rows_append(r, topic, tg_buf_view(event), pk, value);
@@ -92,21 +100,67 @@ static void tell_gone(struct rows *r, tg_str pk, tg_str key, const struct row_ch
     append(r, tg_buf_view(&topic), &event, pk, TG_STR_NONE);
 }
 
+static void put_row(struct tg_buf *out, const struct rows *r, tg_str topic,
+                    const struct row_change *c, bool is_new)
+{
+    put_head(out, r, topic, is_new ? "INSERT" : "UPDATE", c->commit);
+    (void)tg_buf_str(out, TG_STR(",\"record\":"));
+    (void)tg_buf_str(out, c->cut);
+    if (!is_new) {
+        put_old(out, r->opts.table, c->pk);
+    }
+    (void)tg_buf_str(out, c->is_cut_short ? TG_STR(",\"partial\":true") : TG_STR(""));
+    (void)tg_buf_str(out, c->is_repaired ? TG_STR(",\"repaired\":true}") : TG_STR("}"));
+}
+
+/* The primary key, and what else is no larger than what upstream leaves of a row that is too large
+ * for it. */
+static void put_small(struct tg_buf *out, const struct rows *r, tg_str record)
+{
+    const struct tg_table *table = r->opts.table;
+    tg_str name = TG_STR_NONE;
+    tg_str value = TG_STR_NONE;
+    size_t at = 0;
+    bool is_first = true;
+
+    (void)tg_buf_char(out, '{');
+    while (tg_json_next(record, &at, &name, &value) == TG_OK) {
+        bool is_wanted = value.n <= SMALL_BYTES;
+
+        for (size_t i = 0; i < table->n_pk && !is_wanted; i++) {
+            is_wanted = tg_str_eq(table->pk[i], name);
+        }
+        if (is_wanted) {
+            (void)tg_buf_str(out, is_first ? TG_STR("\"") : TG_STR(",\""));
+            (void)tg_buf_str(out, name);
+            (void)tg_buf_str(out, TG_STR("\":"));
+            (void)tg_buf_str(out, value);
+            is_first = false;
+        }
+    }
+    (void)tg_buf_char(out, '}');
+}
+
 static void tell_row(struct rows *r, const struct row_change *c, bool is_new)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf event = {.max = MAX_EVENT_BYTES};
     TG_CLEANUP(tg_buf_fini) struct tg_buf topic = {.max = TG_NAME_MAX};
     TG_CLEANUP(tg_buf_fini) struct tg_buf value = {.max = TG_NAME_MAX};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf small = {.max = MAX_EVENT_BYTES};
 
     put_topic(&topic, r, c->key);
-    put_head(&event, r, tg_buf_view(&topic), is_new ? "INSERT" : "UPDATE", c->commit);
-    (void)tg_buf_str(&event, TG_STR(",\"record\":"));
-    (void)tg_buf_str(&event, c->cut);
-    if (!is_new) {
-        put_old(&event, r->opts.table, c->pk);
+    put_row(&event, r, tg_buf_view(&topic), c, is_new);
+    if (!fits(r, &event)) {
+        struct row_change part = *c;
+
+        put_small(&small, r, c->cut);
+        part.cut = tg_buf_view(&small);
+        part.is_cut_short = true;
+        tg_buf_fini(&event);
+        event = (struct tg_buf){.max = MAX_EVENT_BYTES};
+        put_row(&event, r, tg_buf_view(&topic), &part, is_new);
+        tg_count_add(&r->feed->hub->counts.rows_partial, 1);
     }
-    (void)tg_buf_str(&event, c->is_cut_short ? TG_STR(",\"partial\":true") : TG_STR(""));
-    (void)tg_buf_str(&event, c->is_repaired ? TG_STR(",\"repaired\":true}") : TG_STR("}"));
     rows_put_value(&value, c->key, c->hash);
     append(r, tg_buf_view(&topic), &event, c->pk, tg_buf_view(&value));
 }

@@ -25,6 +25,7 @@ struct tg_hub_opts {
     const struct tg_declared_list *declared;
     const char *service_key;
     struct tg_upstream_opts upstream; /* tables are read through it */
+    size_t event_bytes;               /* that the store takes */
     unsigned page_rows;               /* at once while a table is read */
     unsigned max_waiting;             /* changes of one table, meanwhile */
     size_t index_rows;                /* of one table; more: its deletes mean a gap */

@@ -309,6 +309,7 @@ static enum tg_rc make_hub(struct tg_gateway *g)
         .declared = tg_declare_topics(g->declare),
         .service_key = or_null(c->supabase.service_key),
         .upstream = upstream_opts(c),
+        .event_bytes = c->store.event_bytes,
         .index_rows = c->index.max_rows,
         .page_rows = c->index.page_rows,
         .max_waiting = c->index.max_waiting,

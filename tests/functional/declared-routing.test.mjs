@@ -111,3 +111,33 @@ test('rows are kept for whoever comes later', async (t) => {
   assert.equal((await again.take('message')).data.record.title, 'while nobody listened');
   assert.equal(again.hello.data.topics[0].recovered, true);
 });
+
+test('columns that upstream leaves out are read again', async (t) => {
+  const { gateway, trips, a } = await setUp(t, { store: { event_bytes: '4m' } });
+  const s = await listen(t, gateway, stack, `trip-tasks:${a}`);
+  const long = Array.from({ length: 500 }, (_, i) => Math.sin(i).toString(36)).join('');
+  const id = await trips.task(a, long);
+  await trips.query("alter table public.tasks alter column title set storage external");
+  await trips.query('update public.tasks set title = title || $2 where id = $1', [id, long]);
+  await trips.done(id, true);
+  const huge = await trips.task(a, 'x'.repeat(1_200_000));
+  const [, , done, big] = await s.events.takeMany(4, (e) => e.type === 'message');
+  assert.equal(done.data.record.done, true);
+  assert.equal(done.data.record.title, long + long);
+  assert.equal(big.data.record.id, huge);
+  assert.equal(big.data.record.title.length, 1_200_000);
+  assert.equal(done.data.partial ?? big.data.partial, undefined);
+  assert.equal(s.ofType('reset').length, 0);
+});
+
+test('a row that is too large for the log is told in part', async (t) => {
+  const { gateway, trips, a } = await setUp(t, { store: { event_bytes: '64k' } });
+  const s = await listen(t, gateway, stack, `kept-tasks:${a}`);
+  const id = await trips.task(a, 'x'.repeat(100_000));
+  await trips.task(a, 'small');
+  const [large, small] = await s.events.takeMany(2, (e) => e.type === 'message');
+  assert.equal(large.data.partial, true);
+  assert.deepEqual(large.data.record, { id, trip_id: a, done: false, position: 0 });
+  assert.equal(small.data.record.title, 'small');
+  assert.equal(s.ofType('reset').length, 0);
+});
