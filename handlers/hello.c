@@ -10,6 +10,9 @@ void tg_hello_put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
     (void)tg_json_quote(out, t->name);
     (void)tg_buf_str(out, TG_STR(",\"guarantee\":"));
     (void)tg_buf_str(out, t->is_repaired ? TG_STR("\"catchup\"") : TG_STR("\"live\""));
+    if (t->is_partial) {
+        (void)tg_buf_str(out, TG_STR(",\"deletes\":\"partial\""));
+    }
     (void)tg_buf_str(out, TG_STR(",\"state\":"));
     (void)tg_buf_str(out, t->state == TG_TOPIC_READY ? TG_STR("\"ready\"") : TG_STR("\"joining\""));
     if (t->is_resume) {

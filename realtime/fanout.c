@@ -272,6 +272,7 @@ static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_top
     t->is_known = !news->store_down;
     t->state = news->state;
     t->is_repaired = news->is_repaired;
+    t->is_partial = news->is_partial;
     t->ready_from = news->ready_from;
     if (news->state == TG_TOPIC_JOINING && news->store_down) {
         t->exp_sec = 0;

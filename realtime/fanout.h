@@ -113,6 +113,7 @@ struct tg_topic_news {
     tg_str message;
     bool store_down;
     bool is_repaired; /* what a gap hid is found and told (`catchup`), rather than announced */
+    bool is_partial;  /* the index does not know all rows: some deletes are gaps */
     bool is_new;      /* delivery begins here: what the ring held before is not whole */
 };
 enum tg_rc tg_fanout_tell(struct tg_fanout *f, const struct tg_topic_news *news) TG_MUST_USE;

@@ -26,6 +26,7 @@ struct wtopic {
     enum tg_rc refused; /* TG_OK: not. Its readers are being told so, with these words */
     char *refusal;      /* [owned] */
     bool is_repaired;   /* its guarantee */
+    bool is_partial;    /* but for deletes */
     struct tg_pos ready_from;
     struct tg_list cursors;
     struct tg_list *walk; /* next cursor of the walk under way; NULL: none */

@@ -230,7 +230,6 @@ static bool on_rows(tg_str rows, size_t n, void *arg)
     while (tg_json_next(rows, &at, &name, &row) == TG_OK) {
         take_row(r, row, notes);
     }
-    tg_count_set(&r->feed->hub->counts.rows_indexed, tg_index_rows(r->index));
     if (notes != NULL && notes->n > 0) {
         slice_notes(notes);
         goes_on = false;

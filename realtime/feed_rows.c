@@ -401,8 +401,18 @@ void rows_unleased(struct rows *r)
     r->is_loaded = false;
 }
 
+static void count_index(struct rows *r, size_t n)
+{
+    tg_count *count = &r->feed->hub->counts.rows_indexed;
+
+    tg_count_add(count, n);
+    tg_count_sub(count, r->n_counted);
+    r->n_counted = n;
+}
+
 void rows_sweep(struct rows *r)
 {
+    count_index(r, tg_index_rows(r->index));
     watch(r);
     settle_gap(r);
     if (r->outs != NULL) {
@@ -480,6 +490,7 @@ void rows_destroy(struct rows *r)
     fill_stop(r);
     drop_changes(r);
     drop_outs(r);
+    count_index(r, 0);
     tg_index_destroy(r->index);
     tg_map_fini(&r->touched);
     tg_map_fini(&r->suspects);

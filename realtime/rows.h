@@ -48,6 +48,7 @@ struct rows {
     tg_str *columns; /* [owned] those that are read besides the primary key */
     size_t n_columns;
     struct tg_index *index;
+    size_t n_counted; /* of its rows */
 
     enum fill_state fill;
     bool is_loaded;      /* the index says what clients were told */

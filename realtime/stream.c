@@ -67,6 +67,7 @@ struct tg_stream_topic stream_describe(const struct cursor *c, char text[TG_CURS
                                 .state = c->topic->state,
                                 .verdict = (enum tg_verdict)c->verdict,
                                 .is_repaired = c->topic->is_repaired,
+                                .is_partial = c->topic->is_partial,
                                 .is_resume = c->is_resume,
                                 .cursor = put_cursor(c, text)};
 

@@ -50,6 +50,7 @@ struct tg_stream_topic {
     enum tg_topic_state state; /* JOINING: covered only from a later `status` on */
     enum tg_verdict verdict;   /* a reset follows in order when it is not COMPLETE */
     bool is_repaired;          /* guarantee `catchup`: gaps are repaired; else `live` */
+    bool is_partial;           /* some deletes are gaps */
     bool is_resume;            /* it came with a cursor */
     bool is_recovered;         /* a resume that misses nothing */
     tg_str reason; /* of a resume that was not recovered: the verdict's word, or `joining` */
