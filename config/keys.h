@@ -166,9 +166,6 @@
       "Channels on one upstream Realtime socket, as the project's plan allows.")                   \
     K(realtime, joins_per_second, U32, "50", "1", "10000", RESTART, PLAIN,                         \
       "Channel joins per second, as the project's plan allows.")                                   \
-    K(realtime, joins_jitter, DURATION, "500ms", "0", "1m", RESTART, PLAIN,                        \
-      "How much later than it could a join comes at most, at random: gateways that lost the same " \
-      "socket do not join in step.")                                                               \
     K(realtime, heartbeat, DURATION, "25s", "1s", "1m", RESTART, PLAIN,                            \
       "Time between two heartbeats on an upstream Realtime socket.")                               \
     K(realtime, message_bytes, BYTES, "4m", "64k", "64m", RESTART, PLAIN,                          \
