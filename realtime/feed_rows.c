@@ -50,6 +50,8 @@ static void push_change(struct rows *r, tg_str payload)
 
     if (payload.n > MAX_CHANGE_BYTES - r->change_bytes ||
         r->n_changes >= r->feed->hub->opts.max_waiting) {
+        tg_reader_cancel(r->one); /* it is the first of them that is read again */
+        r->one = NULL;
         drop_changes(r);
         rows_lost(r, "overrun");
         return;

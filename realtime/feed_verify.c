@@ -54,6 +54,7 @@ void verify_later(struct rows *r)
     tg_usec now = tg_clock_mono_us();
     uint64_t random = tg_hash(tg_str_make((const char *)&now, sizeof(now)));
 
+    r->is_burst = false;
     verify_in(r, interval / 2 + random % (interval / 2 + 1));
 }
 
@@ -75,8 +76,9 @@ static void count_burst(struct rows *r)
         r->burst_since = now;
         r->n_burst = 0;
     }
-    if (++r->n_burst == BURST_CHANGES && r->fill == FILL_WHOLE && r->reader == NULL &&
-        r->suspects.n == 0) {
+    if (++r->n_burst == BURST_CHANGES && !r->is_burst && r->fill == FILL_WHOLE &&
+        r->reader == NULL && r->suspects.n == 0) {
+        r->is_burst = true; /* one, also if it goes on */
         verify_in(r, SETTLE);
     }
 }

@@ -67,6 +67,7 @@ struct rows {
     tg_usec filled_at;
     tg_usec burst_since; /* changes are counted from here */
     unsigned n_burst;
+    bool is_burst; /* a verify follows it */
 
     struct change *changes; /* oldest first */
     struct change **changes_end;

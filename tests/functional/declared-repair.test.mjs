@@ -117,3 +117,26 @@ test('changes that were dropped without a sign are found by comparing', async (t
   assert.equal(event.data.repaired, true);
   assert.equal(s.ofType('reset').length, 0);
 });
+
+test('a row is the same from upstream and from the table, whatever its types', async (t) => {
+  const columns = ['id', 'label', 'big', 'exact', 'approx', 'small', 'flag', 'doc', 'raw', 'tags', 'numbers', 'at', 'day', 'span'];
+  const { gateway, trips } = await setUp(t, {
+    topics: { kept: { table: 'public.type_samples', key: 'label', columns, catchup: 'at', public: true } },
+    index: { verify: '1s' },
+  });
+  const label = `types ${process.pid}`.replace(' ', '-');
+  const s = await listen(t, gateway, stack, `kept:${label}`);
+  await trips.query(
+    `insert into public.type_samples
+       (label, big, exact, approx, small, flag, doc, raw, tags, numbers, at, day, span)
+     values ($1, 9007199254740993, 1.10, 1e-7, -3, true, '{"b": [1.0, {"a": "\\u00fc\\n"}], "a": null}',
+       '\\xdeadbeef', '{"x y","ü\\"",null}', '{9007199254740993}', '2026-01-02 03:04:05.678901+02',
+       '2026-02-28', '1 day 02:03:04.5')`,
+    [label],
+  );
+  await s.take('message');
+  const before = await gateway.metric('tidegate_verifies_total');
+  await until(async () => (await gateway.metric('tidegate_verifies_total')) >= before + 2, 'a comparison');
+  assert.equal(await gateway.metric('tidegate_verify_differences_total'), 0);
+  await trips.query('delete from public.type_samples where label = $1', [label]);
+});
