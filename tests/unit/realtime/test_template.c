@@ -315,8 +315,8 @@ Test(template, refuses_places_where_a_value_could_be_more)
         "a?x=eq.\n",
         "a?x=eq.\xff",
         "a?x=eq.\\",
-        "a?a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}"
-        "&a=eq.{key}",
+        ("a?a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}&a=eq.{key}"
+         "&a=eq.{key}"),
     };
 
     for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
