@@ -223,9 +223,8 @@ void declared_gone(struct rows *r, const struct row_change *c)
 
 struct row_texts row_texts(void)
 {
-    return (struct row_texts){.pk = {.max = TG_INDEX_PK_MAX * 4U},
-                              .key = {.max = TG_NAME_MAX},
-                              .cut = {.max = 4U * 1024 * 1024}};
+    return (struct row_texts){
+        .pk = {.max = ROWS_PK_BYTES}, .key = {.max = TG_NAME_MAX}, .cut = {.max = MAX_EVENT_BYTES}};
 }
 
 void row_texts_fini(struct row_texts *t)

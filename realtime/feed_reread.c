@@ -5,6 +5,8 @@
 #include "realtime/rows.h"
 #include "util/json.h"
 
+enum { MAX_ROW_BYTES = 4 * 1024 * 1024 };
+
 /* col=eq.value&col=eq.value */
 static void put_filter(struct tg_buf *out, const struct tg_table *table, tg_str pk)
 {
@@ -81,7 +83,7 @@ static void on_one_done(enum tg_rc rc, unsigned status, tg_str message, void *ar
 bool reread_row(struct rows *r, tg_str pk)
 {
     static const struct tg_reader_handler handler = {on_one_row, on_one_done};
-    TG_CLEANUP(tg_buf_fini) struct tg_buf filter = {.max = TG_INDEX_PK_MAX * 4U};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf filter = {.max = ROWS_PK_BYTES};
     struct tg_hub *h = r->feed->hub;
     struct tg_reader_opts opts = {.loop = h->loop,
                                   .upstream = h->upstream,
@@ -94,7 +96,7 @@ bool reread_row(struct rows *r, tg_str pk)
 
     put_filter(&filter, r->opts.table, pk);
     opts.filter = tg_buf_view(&filter);
-    tg_buf_init(&r->one_row, 4U * 1024 * 1024);
+    tg_buf_init(&r->one_row, MAX_ROW_BYTES);
     if (tg_buf_rc(&filter) != TG_OK || tg_reader_start(&opts, &handler, r, &r->one) != TG_OK) {
         r->one = NULL;
         return false;

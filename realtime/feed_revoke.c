@@ -107,7 +107,7 @@ void revoke_note(struct rows *r, tg_str pk, tg_str record)
 
 void revoke_take(struct rows *r, tg_str payload)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = TG_INDEX_PK_MAX * 4U};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = ROWS_PK_BYTES};
     TG_CLEANUP(tg_buf_fini) struct tg_buf words = {.max = MAX_WORDS};
     TG_CLEANUP(tg_buf_fini) struct tg_buf before = {.max = MAX_WORDS};
     struct tg_index_row old = {0};

@@ -85,7 +85,7 @@ static void count_burst(struct rows *r)
 
 void verify_touch(struct rows *r, tg_str payload)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = TG_INDEX_PK_MAX * 4U};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = ROWS_PK_BYTES};
 
     if (rows_change_pk(r, payload, &pk) == TG_OK && r->touched.n < MAX_TOUCHED) {
         (void)tg_map_put(&r->touched, tg_buf_view(&pk), r);

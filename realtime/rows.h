@@ -24,6 +24,8 @@
 #include "realtime/table.h"
 #include "realtime/where.h"
 
+enum { ROWS_PK_BYTES = 4 * TG_INDEX_PK_MAX }; /* one that is longer than the index takes, too */
+
 enum fill_state { FILL_OUT, FILL_LOADING, FILL_READING, FILL_WHOLE };
 
 struct rows_opts {

@@ -49,3 +49,12 @@ Test(access_word, that_is_another_text_is_refused)
                      texts[i]);
     }
 }
+
+Test(access_word, encodes_one_word_alone)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = 64};
+
+    tg_access_word_encode(&out, TG_STR("a b"));
+    tg_access_word_encode(&out, TG_STR(""));
+    cr_assert_str_eq(tg_buf_cstr(&out), "a%20b*");
+}

@@ -495,12 +495,12 @@ enum tg_rc tg_fanout_tell_access(struct tg_fanout *f, const struct tg_access_wor
     return TG_OK;
 }
 
-enum tg_rc tg_fanout_tell_watched(struct tg_fanout *f, tg_str name, bool is_watched)
+enum tg_rc tg_fanout_tell_watched(struct tg_fanout *f, tg_str declared, bool is_watched)
 {
     if (world.workers_are_full) {
         return TG_EFULL;
     }
-    TELL("w%u %s %.*s\n", f->worker, is_watched ? "watched" : "unwatched", TG_STR_ARG(name));
+    TELL("w%u %s %.*s\n", f->worker, is_watched ? "watched" : "unwatched", TG_STR_ARG(declared));
     return TG_OK;
 }
 
