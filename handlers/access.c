@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "handlers/access_int.h"
+#include "util/json.h"
 #include "util/log.h"
 
 #define FRESH TG_SEC(5) /* so old an answer is as good as asked now */
@@ -165,7 +166,7 @@ static void on_timer(struct tg_timer *t)
 
 static void take_token(struct grant *g, struct tg_token *token)
 {
-    if (token->exp_sec > g->token->exp_sec) {
+    if (token != NULL && token->exp_sec > g->token->exp_sec) {
         tg_token_unref(g->token);
         g->token = tg_token_ref(token);
     }
@@ -192,13 +193,13 @@ static struct grant *grant_of(struct tg_access *a, struct tg_token *token,
 
     (void)tg_buf_str(&key, name->name);
     (void)tg_buf_char(&key, '\n');
-    (void)tg_buf_str(&key, tg_str_of(token->class_id));
+    (void)tg_buf_str(&key, token == NULL ? TG_STR("") : tg_str_of(token->class_id));
     g = tg_map_find(&a->grants, tg_buf_view(&key));
     if (g == NULL) {
         g = TG_NEW(struct grant);
         g->a = a;
         g->key = tg_str_dup(tg_buf_view(&key));
-        g->token = tg_token_ref(token);
+        g->token = token == NULL ? NULL : tg_token_ref(token);
         g->topic = topic_of(a, name);
         tg_list_init(&g->waits);
         tg_list_init(&g->uses);
@@ -237,7 +238,7 @@ enum tg_rc tg_access_ask(struct tg_access *a, struct tg_token *token,
         tg_count_add(&a->w->counts.access_known, 1);
         return g->verdict == YES ? TG_OK : TG_EFORBIDDEN;
     }
-    if (!g->is_asking && !access_pay(a, tg_str_of(token->user_id))) {
+    if (!g->is_asking && !access_pay(a, token == NULL ? TG_STR("") : tg_str_of(token->user_id))) {
         return TG_ERATE;
     }
     if (!g->is_asking && a->n_queue >= a->w->opts->access_waiting) {
@@ -429,11 +430,32 @@ static void revoke_one(struct grant *g, struct use *u)
     }
 }
 
+/* Why nothing comes, and that it comes again. */
+static void tell_readers(const struct grant *g, const char *state)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf json = {.max = (size_t)TG_TOPIC_MAX_BYTES * 8};
+
+    (void)tg_buf_str(&json, TG_STR("{\"topic\":"));
+    (void)tg_json_quote(&json, g->topic->name.name);
+    (void)tg_buf_printf(&json, ",\"state\":\"%s\"}", state);
+    for (struct tg_list *n = g->uses.next; n != &g->uses; n = n->next) {
+        const struct tg_client *c = TG_CONTAINER_OF(n, struct use, at_grant)->reader->client;
+
+        if (c->stream != NULL) {
+            (void)tg_stream_tell(c->stream, tg_frame_named(TG_STR("status"), tg_buf_view(&json)));
+        }
+    }
+}
+
 static void on_yes(struct grant *g)
 {
     g->verdict = YES;
     g->asked_at = g->sent_at;
     g->failures = 0;
+    if (g->is_told) {
+        g->is_told = false;
+        tell_readers(g, "ready");
+    }
     release(g);
     if (!tg_list_empty(&g->uses)) {
         plan_recheck(g);
@@ -466,6 +488,8 @@ static void on_unknown(struct grant *g)
             tg_log_limited(TG_LOG_WARN, "access_unknown", 1,
                            TG_KS("topic", g->topic->name.declared->name));
             hold(g);
+            g->is_told = true;
+            tell_readers(g, "unverified");
         }
         plan_retry(g);
     }
@@ -522,7 +546,7 @@ static void on_topic_word(struct gtopic *t, tg_str user, void (*fn)(struct grant
         struct grant *g = TG_CONTAINER_OF(n, struct grant, at_topic);
 
         next = n->next;
-        if (user.n == 0 || tg_str_eq(g->token->sub, user)) {
+        if (user.n == 0 || (g->token != NULL && tg_str_eq(g->token->sub, user))) {
             fn(g);
         }
     }

@@ -31,7 +31,7 @@ bool tg_access_is_asked(const struct tg_topic_name *name);
 /* TG_OK, TG_EFORBIDDEN; TG_EACCESS: nobody knows now. */
 typedef void tg_access_fn_done(enum tg_rc rc, void *arg);
 
-/* TG_OK, TG_EFORBIDDEN: known. TG_EAGAIN: `done` follows, never from inside. `is_fresh`: what was
+/* `token` NULL: nobody is signed in, of a public topic. TG_OK, TG_EFORBIDDEN: known. TG_EAGAIN: `done` follows, never from inside. `is_fresh`: what was
  * asked more than a few seconds ago does not count. TG_ERATE: the user asks too much; TG_EBUSY. */
 enum tg_rc tg_access_ask(struct tg_access *a, struct tg_token *token,
                          const struct tg_topic_name *name, bool is_fresh, tg_access_fn_done *done,

@@ -46,7 +46,7 @@ bool access_pay(struct tg_access *a, tg_str user)
 
 bool access_is_expired(const struct grant *g)
 {
-    return g->token->exp_sec <= (int64_t)(tg_clock_wall_us() / TG_SEC(1));
+    return g->token != NULL && g->token->exp_sec <= (int64_t)(tg_clock_wall_us() / TG_SEC(1));
 }
 
 static enum tg_rc verdict_of(const struct grant *g, enum tg_rc rc, unsigned status, tg_str body)
@@ -86,6 +86,17 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
     pump(a);
 }
 
+/* Without a user the project's key speaks. */
+static tg_str put_bearer(struct tg_buf *out, const struct tg_token *token)
+{
+    if (token == NULL) {
+        return TG_STR("");
+    }
+    (void)tg_buf_str(out, TG_STR("Bearer "));
+    (void)tg_buf_str(out, token->text);
+    return tg_buf_view(out);
+}
+
 /* TG_EFORBIDDEN: it asks about a user, and there is none. Else as tg_upstream_fetch(). */
 static enum tg_rc fetch(const struct grant *g)
 {
@@ -98,12 +109,11 @@ static enum tg_rc fetch(const struct grant *g)
         {TG_STR("Accept"), TG_STR("application/json")},
         {TG_STR("User-Agent"), TG_STR("tidegate")},
         {TG_STR("apikey"), o->project_key},
-        {TG_STR("Authorization"), (tg_buf_str(&bearer, TG_STR("Bearer ")),
-                                   tg_buf_str(&bearer, g->token->text), tg_buf_view(&bearer))},
+        {TG_STR("Authorization"), put_bearer(&bearer, g->token)},
     };
     struct tg_call_request req = {.method = TG_STR("GET"),
                                   .fields = fields,
-                                  .n_fields = TG_ARRAY_LEN(fields),
+                                  .n_fields = TG_ARRAY_LEN(fields) - (g->token == NULL ? 1 : 0),
                                   .first_byte_timeout = o->access_timeout,
                                   .service = "rest",
                                   .may_retry = true};

@@ -47,7 +47,7 @@ struct grant {
     struct tg_access *a;
     struct gtopic *topic;
     char *key;
-    struct tg_token *token; /* the newest of the class */
+    struct tg_token *token; /* the newest of the class; NULL: nobody is signed in */
     tg_id id;
     enum verdict verdict;
     tg_usec asked_at; /* when the question was sent that `verdict` answers */
@@ -56,6 +56,7 @@ struct grant {
     bool is_sent;     /* under way */
     bool is_again;    /* something changed since it was sent */
     bool is_held;     /* its readers are */
+    bool is_told;     /* and were told why */
     unsigned failures;
     struct tg_list waits;
     struct tg_list uses;

@@ -4,6 +4,18 @@
 #include "handlers/admission.h"
 #include "util/json.h"
 
+/* How long somebody who may not read any more can still be told: what changes in the table of
+ * `revoke_on` takes its feed's lag and one question; where that is not followed, `recheck`. */
+static void put_bound(struct tg_buf *out, const struct tg_declared *d)
+{
+    if (d == NULL || d->authorize == NULL) {
+        return;
+    }
+    (void)tg_buf_printf(out, ",\"access\":{\"recheck\":%llu,\"watched\":%s}",
+                        (unsigned long long)(d->recheck / TG_MS(1)),
+                        d->revoke_on.table == NULL ? "false" : "true");
+}
+
 void tg_hello_put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
 {
     (void)tg_buf_str(out, TG_STR("\"topic\":"));
@@ -23,6 +35,11 @@ void tg_hello_put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
         (void)tg_buf_str(out, TG_STR(",\"reason\":"));
         (void)tg_json_quote(out, t->reason);
     }
+    if (t->is_resume) {
+        (void)tg_buf_printf(out, ",\"replayed\":%u", t->n_replayed);
+        (void)tg_buf_str(out, t->has_more ? TG_STR(",\"more\":true") : TG_STR(""));
+    }
+    put_bound(out, t->declared);
 }
 
 void tg_hello_put(struct tg_buf *out, const struct tg_handler_opts *o, tg_str device,

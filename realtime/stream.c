@@ -61,17 +61,38 @@ static tg_str put_cursor(const struct cursor *c, char *out)
     return tg_str_make(out, tg_cursor_format(&c->epoch, c->pos, out));
 }
 
+/* What a resume is about to be told. */
+static void count_replayed(const struct cursor *c, struct tg_stream_topic *t)
+{
+    const struct tg_ring *ring = &c->topic->ring;
+
+    if (c->page != NULL) {
+        for (uint32_t i = c->page_at; i < c->page->n; i++) {
+            t->n_replayed += tg_frame_kind(c->page->frames[i]) == TG_FRAME_EVENT;
+        }
+        t->has_more = c->page->has_more;
+    } else {
+        for (uint32_t i = tg_ring_above(ring, c->pos); i < ring->n; i++) {
+            t->n_replayed += tg_frame_kind(tg_ring_at(ring, i)) == TG_FRAME_EVENT;
+        }
+    }
+}
+
 struct tg_stream_topic stream_describe(const struct cursor *c, char text[TG_CURSOR_MAX + 1])
 {
     struct tg_stream_topic t = {.name = c->topic->name.name,
                                 .state = c->topic->state,
                                 .verdict = (enum tg_verdict)c->verdict,
+                                .declared = c->topic->name.declared,
                                 .is_repaired = c->topic->is_repaired,
                                 .is_partial = c->topic->is_partial,
                                 .is_resume = c->is_resume,
                                 .cursor = put_cursor(c, text)};
 
     t.is_recovered = c->is_resume && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
+    if (c->is_resume && c->state == CUR_LIVE) {
+        count_replayed(c, &t);
+    }
     if (c->verdict != TG_COMPLETE) {
         t.reason = tg_str_of(tg_verdict_word(t.verdict));
     } else if (c->is_resume && !t.is_recovered) {

@@ -55,6 +55,9 @@ struct tg_stream_topic {
     bool is_recovered;         /* a resume that misses nothing */
     tg_str reason; /* of a resume that was not recovered: the verdict's word, or `joining` */
     tg_str cursor; /* where it begins on this topic */
+    const struct tg_declared *declared; /* NULL: a strict one */
+    uint32_t n_replayed; /* a resume: events that wait behind the cursor, as far as they are here */
+    bool has_more;       /* and there are more in the store */
 };
 
 struct tg_stream_start {

@@ -225,6 +225,7 @@ describe('open streams', () => {
     await publish(place.url, stack, { topic: topics, payload: { n: 1 } });
     await stream.take('message');
     await until(async () => (await place.metric('tidegate_access_held_total')) === 1, 'a held stream');
+    assert.equal((await stream.take('status')).data.state, 'unverified');
     await publish(place.url, stack, { topic: topics, payload: { n: 2 } });
     await until(async () => (await place.metric('tidegate_frames_total')) === 2, 'the event on the worker');
     assert.equal(stream.rows.length, 1);

@@ -79,6 +79,7 @@ describe('strict topics', () => {
     await db.query('insert into public.trip_members (trip_id, user_id) select $1, unnest($2::uuid[])', [trip, ids]);
     const place = await placeGateway(t, stack, {
       streams: { per_address: 1000 },
+      auth: { checks_per_second: 1000 },
       realtime: { joins_per_second: 100 },
     });
     const exp = Math.floor(Date.now() / 1000) + 3600;

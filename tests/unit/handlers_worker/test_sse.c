@@ -306,7 +306,9 @@ Test(sse, hello_of_a_resume_says_what_was_recovered_and_why_not)
         {.name = TG_STR_INIT("t:a"),
          .state = TG_TOPIC_READY,
          .is_resume = true,
-         .is_recovered = true},
+         .is_recovered = true,
+         .n_replayed = 7,
+         .has_more = true},
         {.name = TG_STR_INIT("t:b"),
          .state = TG_TOPIC_JOINING,
          .is_resume = true,
@@ -325,10 +327,11 @@ Test(sse, hello_of_a_resume_says_what_was_recovered_and_why_not)
     say_start(&resumed);
     request_gone(&g.r);
     has(&g, "Tidegate-Recovered: false; reason=joining\r\n");
-    has(&g, "\"topic\":\"t:a\",\"guarantee\":\"live\",\"state\":\"ready\",\"recovered\":true}");
-    has(&g, "\"state\":\"joining\",\"recovered\":false,\"reason\":\"joining\"}");
+    has(&g, "\"topic\":\"t:a\",\"guarantee\":\"live\",\"state\":\"ready\",\"recovered\":true,"
+            "\"replayed\":7,\"more\":true}");
+    has(&g, "\"state\":\"joining\",\"recovered\":false,\"reason\":\"joining\",\"replayed\":0}");
     has(&g, "\"topic\":\"t:c\",\"guarantee\":\"live\",\"state\":\"ready\",\"recovered\":false,"
-            "\"reason\":\"expired\"}");
+            "\"reason\":\"expired\",\"replayed\":0}");
     end_raw(&g);
 }
 
