@@ -140,3 +140,29 @@ test('a row is the same from upstream and from the table, whatever its types', a
   assert.equal(await gateway.metric('tidegate_verify_differences_total'), 0);
   await trips.query('delete from public.type_samples where label = $1', [label]);
 });
+
+test('a gateway that takes over repairs what nobody covered', async (t) => {
+  const redis = await startRedis(t);
+  const settings = {
+    store: { url: redis.url },
+    gateway: { lease: '2s', group_size: 2, secret: 'x'.repeat(32) },
+  };
+  const first = await placeDeclared(t, stack, settings);
+  const trips = await Trips.to(stack);
+  const a = await trips.trip('a');
+  const before = await listen(t, first, stack, `kept-tasks:${a}`);
+  const second = await placeDeclared(t, stack, settings);
+  const s = await listen(t, second, stack, `kept-tasks:${a}`);
+  const id = await trips.task(a, 'one');
+  await before.take('message', () => true, longer);
+  await s.take('message', () => true, longer);
+  await first.kill();
+  await trips.rename(id, 'two');
+  await trips.task(a, 'three');
+  await s.take('message', (e) => e.data.record?.title === 'two', longer);
+  await s.take('message', (e) => e.data.record?.title === 'three', longer);
+  await trips.remove(id);
+  await s.take('message', (e) => e.data.type === 'DELETE', longer);
+  assert.equal(s.ofType('reset').length, 0);
+  assertAscending(s.events.items);
+});
