@@ -223,37 +223,49 @@ bool tg_access_is_asked(const struct tg_topic_name *name)
     return name->declared != NULL && name->declared->authorize != NULL;
 }
 
-enum tg_rc tg_access_ask(struct tg_access *a, struct tg_token *token,
-                         const struct tg_topic_name *name, bool is_fresh, tg_access_fn_done *done,
-                         void *arg, struct tg_access_wait **ret_wait)
+/* A question more: is there room, and has the user any left? */
+static enum tg_rc may_ask(struct tg_access *a, const struct tg_token *token)
 {
-    struct grant *g = NULL;
-    struct tg_access_wait *wait = NULL;
-
-    if (!tg_access_is_asked(name)) {
-        return TG_OK;
-    }
-    g = grant_of(a, token, name);
-    if (is_known(g, is_fresh)) {
-        tg_count_add(&a->w->counts.access_known, 1);
-        return g->verdict == YES ? TG_OK : TG_EFORBIDDEN;
-    }
-    if (!g->is_asking && !access_pay(a, token == NULL ? TG_STR("") : tg_str_of(token->user_id))) {
+    if (!access_pay(a, token == NULL ? TG_STR("") : tg_str_of(token->user_id))) {
         return TG_ERATE;
     }
-    if (!g->is_asking && a->n_queue >= a->w->opts->access_waiting) {
-        return TG_EBUSY;
-    }
-    wait = TG_NEW(struct tg_access_wait);
+    return a->n_queue >= a->w->opts->access_waiting ? TG_EBUSY : TG_OK;
+}
+
+static struct tg_access_wait *wait_for(struct grant *g, tg_access_fn_done *done, void *arg)
+{
+    struct tg_access_wait *wait = TG_NEW(struct tg_access_wait);
+
     *wait = (struct tg_access_wait){.grant = g, .done = done, .arg = arg};
     need(g);
     tg_list_append(&g->waits, &wait->node);
+    return wait;
+}
+
+enum tg_rc tg_access_ask(struct tg_access *a, const struct tg_access_question *q,
+                         tg_access_fn_done *done, void *arg, struct tg_access_wait **ret_wait)
+{
+    struct grant *g = NULL;
+    enum tg_rc rc = TG_OK;
+
+    if (!tg_access_is_asked(q->name)) {
+        return TG_OK;
+    }
+    g = grant_of(a, q->token, q->name);
+    if (is_known(g, q->is_fresh)) {
+        tg_count_add(&a->w->counts.access_known, 1);
+        return g->verdict == YES ? TG_OK : TG_EFORBIDDEN;
+    }
+    rc = g->is_asking ? TG_OK : may_ask(a, q->token);
+    if (rc != TG_OK) {
+        return rc;
+    }
+    *ret_wait = wait_for(g, done, arg);
     if (g->is_asking) {
         tg_count_add(&a->w->counts.access_shared, 1);
     } else {
         access_send(g);
     }
-    *ret_wait = wait;
     return TG_EAGAIN;
 }
 
@@ -476,21 +488,26 @@ static void on_no(struct grant *g)
     answer_waits(g, TG_EFORBIDDEN);
 }
 
+/* Nobody could say for longer than anybody wants to believe the last answer. */
+static void hold_unverified(struct grant *g)
+{
+    const tg_usec recheck = g->topic->name.declared->recheck;
+
+    if (g->is_held || now_of(g) < g->asked_at + recheck + g->a->w->opts->access_grace) {
+        return;
+    }
+    tg_log_limited(TG_LOG_WARN, "access_unknown", 1, TG_KS("topic", g->topic->name.declared->name));
+    hold(g);
+    g->is_told = true;
+    tell_readers(g, "unverified");
+}
+
 static void on_unknown(struct grant *g)
 {
-    const tg_usec bound =
-        g->asked_at + g->topic->name.declared->recheck + g->a->w->opts->access_grace;
-
     g->failures++;
     tg_count_add(&g->a->w->counts.access_unknown, 1);
     if (!tg_list_empty(&g->uses)) {
-        if (!g->is_held && now_of(g) >= bound) {
-            tg_log_limited(TG_LOG_WARN, "access_unknown", 1,
-                           TG_KS("topic", g->topic->name.declared->name));
-            hold(g);
-            g->is_told = true;
-            tell_readers(g, "unverified");
-        }
+        hold_unverified(g);
         plan_retry(g);
     }
     answer_waits(g, TG_EACCESS);

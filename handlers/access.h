@@ -31,11 +31,18 @@ bool tg_access_is_asked(const struct tg_topic_name *name);
 /* TG_OK, TG_EFORBIDDEN; TG_EACCESS: nobody knows now. */
 typedef void tg_access_fn_done(enum tg_rc rc, void *arg);
 
-/* `token` NULL: nobody is signed in, of a public topic. TG_OK, TG_EFORBIDDEN: known. TG_EAGAIN: `done` follows, never from inside. `is_fresh`: what was
- * asked more than a few seconds ago does not count. TG_ERATE: the user asks too much; TG_EBUSY. */
-enum tg_rc tg_access_ask(struct tg_access *a, struct tg_token *token,
-                         const struct tg_topic_name *name, bool is_fresh, tg_access_fn_done *done,
-                         void *arg, struct tg_access_wait **ret_wait) TG_MUST_USE;
+/* [borrowed] for the call. */
+struct tg_access_question {
+    struct tg_token *token; /* NULL: nobody is signed in, of a public topic */
+    const struct tg_topic_name *name;
+    bool is_fresh; /* what was asked more than a few seconds ago does not count */
+};
+
+/* TG_OK, TG_EFORBIDDEN: known. TG_EAGAIN: `done` follows, never from inside. TG_ERATE: the user
+ * asks too much; TG_EBUSY. */
+enum tg_rc tg_access_ask(struct tg_access *a, const struct tg_access_question *q,
+                         tg_access_fn_done *done, void *arg,
+                         struct tg_access_wait **ret_wait) TG_MUST_USE;
 /* `done` is not called. NULL is fine. */
 void tg_access_cancel(struct tg_access_wait *wait);
 

@@ -57,6 +57,15 @@ static enum tg_rc verdict_of(const struct grant *g, enum tg_rc rc, unsigned stat
     return status == 200 && tg_template_is_yes(body) ? TG_OK : TG_EFORBIDDEN;
 }
 
+/* Not an answer to the question: the query itself may be wrong. */
+static void log_status(const struct grant *g, enum tg_rc rc, unsigned status)
+{
+    if (rc == TG_OK && status != 200 && status < 500) {
+        tg_log_limited(TG_LOG_WARN, "access_refused", 1,
+                       TG_KS("topic", g->topic->name.declared->name), TG_KN("status", status));
+    }
+}
+
 static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
 {
     struct question *q = arg;
@@ -73,10 +82,7 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
     if (g != NULL) {
         g->is_asking = false;
         g->is_sent = false;
-        if (rc == TG_OK && status != 200 && status < 500) {
-            tg_log_limited(TG_LOG_WARN, "access_refused", 1,
-                           TG_KS("topic", g->topic->name.declared->name), TG_KN("status", status));
-        }
+        log_status(g, rc, status);
         if (g->is_again) {
             access_send(g); /* what it says may be of before the change */
         } else {

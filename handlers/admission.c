@@ -403,12 +403,14 @@ static void ask_access(struct tg_admission *a)
     a->n_asking = 1; /* this one */
     for (size_t i = 0; i < n; i++) {
         struct tg_access_slot *slot = &a->slots[i];
+        const struct tg_access_question q = {.token = a->token,
+                                             .name = a->wants[i].name,
+                                             .is_fresh =
+                                                 !a->opts.is_poll && is_resume(a, &a->wants[i])};
         enum tg_rc rc = TG_OK;
 
         *slot = (struct tg_access_slot){.a = a, .name = a->wants[i].name};
-        rc = tg_access_ask(access, a->token, slot->name,
-                           !a->opts.is_poll && is_resume(a, &a->wants[i]), on_access, slot,
-                           &slot->wait);
+        rc = tg_access_ask(access, &q, on_access, slot, &slot->wait);
         if (rc == TG_EAGAIN) {
             a->n_asking++;
         } else {

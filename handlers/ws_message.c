@@ -309,9 +309,11 @@ static void on_access(enum tg_rc rc, void *arg)
 static void ask_access(struct ws_ask *ask)
 {
     const struct ws *e = ask->e;
-    const bool is_resume = ask->want.from != TG_FROM_NOW || (e->device != NULL && !ask->has_cursor);
-    enum tg_rc rc = tg_access_ask(ws_worker(e)->access, e->token, &ask->topic, is_resume, on_access,
-                                  ask, &ask->access);
+    const struct tg_access_question q = {.token = e->token,
+                                         .name = &ask->topic,
+                                         .is_fresh = ask->want.from != TG_FROM_NOW ||
+                                                     (e->device != NULL && !ask->has_cursor)};
+    enum tg_rc rc = tg_access_ask(ws_worker(e)->access, &q, on_access, ask, &ask->access);
 
     if (rc != TG_EAGAIN) {
         take_verdict(ask, rc);

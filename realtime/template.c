@@ -70,7 +70,7 @@ static bool is_in(tg_str s)
 static bool is_logic(tg_str s)
 {
     s = skip_not(s);
-    return tg_str_eq(s, TG_STR("and")) || tg_str_eq(s, TG_STR("or"));
+    return s.p != NULL && (tg_str_eq(s, TG_STR("and")) || tg_str_eq(s, TG_STR("or")));
 }
 
 /* column.eq. as inside of and=(..) and or=(..): some split into a path and an operator works. */

@@ -63,14 +63,11 @@ bool tg_access_is_asked(const struct tg_topic_name *name)
     return false;
 }
 
-enum tg_rc tg_access_ask(struct tg_access *a, struct tg_token *token,
-                         const struct tg_topic_name *name, bool is_fresh, tg_access_fn_done *done,
-                         void *arg, struct tg_access_wait **ret_wait)
+enum tg_rc tg_access_ask(struct tg_access *a, const struct tg_access_question *q,
+                         tg_access_fn_done *done, void *arg, struct tg_access_wait **ret_wait)
 {
     (void)a;
-    (void)token;
-    (void)name;
-    (void)is_fresh;
+    (void)q;
     (void)done;
     (void)arg;
     (void)ret_wait;
