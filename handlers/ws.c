@@ -462,7 +462,7 @@ static enum tg_ws_code code_of(const char *why)
         {"slow_consumer", TG_WS_TRY_LATER}, {"store", TG_WS_INTERNAL},
         {"expired", TG_WS_POLICY},          {"token", TG_WS_POLICY},
         {"refused", TG_WS_POLICY},          {"signed_out", TG_WS_POLICY},
-        {"device_deleted", TG_WS_POLICY},
+        {"device_deleted", TG_WS_POLICY},   {"unverified", TG_WS_INTERNAL},
     };
 
     for (size_t i = 0; i < TG_ARRAY_LEN(codes); i++) {

@@ -432,6 +432,8 @@ enum tg_rc tg_fanout_create(struct tg_loop *l, const struct tg_fanout_opts *opts
     tg_list_init(&f->dead);
     tg_list_init(&f->asks);
     tg_list_init(&f->queue);
+    tg_list_init(&f->strict_queue);
+    tg_list_init(&f->checks);
     tg_list_init(&f->answered);
     tg_list_init(&f->idle);
     tg_list_init(&f->turns);
@@ -464,6 +466,7 @@ void tg_fanout_stop(struct tg_fanout *f)
     TG_ON_LOOP(f->loop);
     f->is_draining = true;
     for_all_streams(f, stop_stream);
+    stream_stop_pages(f);
     tg_loop_timer_stop(f->loop, &f->beat);
     tg_loop_task_stop(f->loop, &f->walker);
     tg_loop_task_stop(f->loop, &f->drainer);
@@ -491,6 +494,7 @@ void tg_fanout_destroy(struct tg_fanout *f)
         tg_ring_fini(&t->ring);
         tg_topic_fini(&t->name);
         free(t->refusal);
+        free(t->token);
         free(t->class_id);
         free(t->key);
         free(t);

@@ -19,6 +19,8 @@
 
 struct tg_fanout;
 struct tg_hub;
+struct tg_table_list;
+struct tg_upstream;
 
 struct tg_fanout_opts {
     unsigned worker; /* index */
@@ -36,11 +38,16 @@ struct tg_fanout_opts {
     tg_usec token_grace;  /* a stream whose token has ended waits so long for a fresh one */
     tg_usec max_age;      /* of a stream, less up to a tenth at random; 0: none */
     unsigned max_streams; /* of this worker */
+    /* By which replays of strict topics are checked against the policies. */
+    struct tg_upstream *upstream; /* of the worker; outlives what runs */
+    tg_str authority;             /* of the project; borrowed, as all here */
+    tg_str apikey;
+    const struct tg_table_list *tables; /* NULL: all primary keys are `id` */
 };
 
 struct tg_fanout_counts {
     tg_count streams, subscriptions, topics, deliveries, frames, sent, slices, pages, resets,
-        slow_consumers, heartbeats, cuts, opened, ended, expired, aged;
+        slow_consumers, heartbeats, cuts, opened, ended, expired, aged, checks, hidden, unverified;
     tg_count store_up; /* 1 or 0: this worker's handle */
 };
 

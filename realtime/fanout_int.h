@@ -27,6 +27,8 @@ struct wtopic {
     char *refusal;      /* [owned] */
     bool is_repaired;   /* its guarantee */
     bool is_partial;    /* but for deletes */
+    char *token;        /* [owned] strict: its class's newest, by which pages are checked */
+    int64_t token_exp_sec;
     struct tg_pos ready_from;
     struct tg_list cursors;
     struct tg_list *walk; /* next cursor of the walk under way; NULL: none */
@@ -39,8 +41,10 @@ struct wtopic {
 enum { MAX_PAGE_KEY = 20 + 1 + TG_CURSOR_MAX + 1 };
 
 enum page_state {
-    PG_QUEUED,  /* waits for its turn to be read */
-    PG_READING, /* the store was asked */
+    PG_QUEUED,   /* waits for its turn to be read */
+    PG_READING,  /* the store was asked */
+    PG_CHECKING, /* of a strict topic: what its readers may see of it is being asked */
+    PG_PAUSED,   /* that could not be told; it is queued again presently */
     PG_HERE,
 };
 
@@ -53,17 +57,22 @@ struct page {
     bool has_more;
     uint32_t n;
     unsigned n_users;       /* cursors that wait for it or hold it */
-    struct tg_list node;    /* fanout->queue, ->answered or ->idle */
+    struct tg_list node;    /* fanout->queue, ->strict_queue, ->checks, ->answered or ->idle */
     struct tg_list waiters; /* cursor->wait */
     struct tg_fanout *fanout;
     tg_id topic;
     struct tg_epoch asked; /* the cursors' epoch */
     struct tg_epoch epoch; /* the log's, when it is here */
     struct tg_pos after;
-    struct tg_pos up_to;
+    struct tg_pos up_to; /* read up to here; a strict one with more: what it holds ends here */
     tg_usec idle_since;
+    struct check *check; /* while CHECKING */
+    tg_usec checked_at;  /* strict: when what it shows was asked */
+    struct tg_timer pause;
+    unsigned n_tries; /* that led nowhere */
     size_t bytes;
     struct tg_frame **frames;
+    bool is_strict;
     bool is_earliest;       /* for those that ask for all that is held */
     char key[MAX_PAGE_KEY]; /* in fanout->pages; empty: of one cursor alone */
 };
@@ -88,13 +97,15 @@ struct cursor {
     struct tg_epoch epoch; /* of pos */
     bool is_resume;
     bool is_earliest;
-    bool is_fresh;    /* started while the topic was joining: its join's gap means `ready` */
-    bool is_stale;    /* the log is another one than that of `epoch` */
-    bool is_offline;  /* the client was told so */
-    bool saw_ready;   /* what the topic was when its reader was last told */
-    bool is_asked;    /* tg_stream_add() has not been answered */
-    bool is_apart;    /* not in the stream's own memory */
-    bool is_detached; /* from its topic */
+    bool is_fresh;     /* started while the topic was joining: its join's gap means `ready` */
+    bool is_unchecked; /* strict: what lies before its present was told when others might read it:
+                        * pages only, until one ends there */
+    bool is_stale;     /* the log is another one than that of `epoch` */
+    bool is_offline;   /* the client was told so */
+    bool saw_ready;    /* what the topic was when its reader was last told */
+    bool is_asked;     /* tg_stream_add() has not been answered */
+    bool is_apart;     /* not in the stream's own memory */
+    bool is_detached;  /* from its topic */
 };
 
 /* A cursor that came later (cursor.is_apart). */
@@ -171,10 +182,13 @@ struct tg_fanout {
     struct tg_timer beat;
     struct tg_list dead;
     bool sweep_is_due;
-    struct tg_map pages;     /* by key */
-    struct tg_list queue;    /* pages that wait to be read */
-    struct tg_list answered; /* pages whose waiters are still to be told */
-    struct tg_list idle;     /* pages that nobody holds, kept for a moment; oldest first */
+    struct tg_map pages;         /* by key */
+    struct tg_list queue;        /* pages that wait to be read */
+    struct tg_list strict_queue; /* those that are to be checked then */
+    struct tg_list checks;       /* pages that are being checked */
+    unsigned n_checks;           /* strict pages being read or checked */
+    struct tg_list answered;     /* pages whose waiters are still to be told */
+    struct tg_list idle;         /* pages that nobody holds, kept for a moment; oldest first */
     size_t idle_bytes;
     unsigned n_reads;
     struct tg_list turns;    /* streams that have more to write */
@@ -260,6 +274,20 @@ void stream_read_next(struct tg_fanout *f);
 /* Drops pages that nobody holds: those that are older than `age`. */
 void stream_drop_idle(struct tg_fanout *f, tg_usec age);
 void stream_forget_pages(struct tg_fanout *f);
+/* The answer of stream_check(): entries to be shown, of a page or instead of one. */
+void stream_fill_page(struct page *p, const struct tg_page *from);
+/* What it shows cannot be told now: asked again later, and given up in the end. */
+void stream_pause_page(struct page *p);
+/* Its readers end: `why` is one word. */
+void stream_fail_page(struct page *p, const char *why, enum tg_rc rc, tg_str message);
+/* Nothing is checked any more. */
+void stream_stop_pages(struct tg_fanout *f);
+
+/* stream_check.c */
+/* Only what the class can see now is left of a page: ends in one of the three above, at once or
+ * later. `from` [borrowed] for the call. */
+void stream_check(struct page *p, const struct wtopic *t, const struct tg_page *from);
+void stream_drop_check(struct page *p);
 
 /* stream_write.c */
 void stream_flush(struct tg_stream *s);

@@ -20,6 +20,7 @@ static void unsubscribe(struct wtopic *t)
     tg_ring_fini(&t->ring);
     tg_topic_fini(&t->name);
     free(t->refusal);
+    free(t->token);
     tg_count_sub(&f->counts.topics, 1);
     free(t->class_id);
     free(t->key);
@@ -52,6 +53,15 @@ enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, t
     return TG_OK;
 }
 
+static void keep_token(struct wtopic *t, tg_str token, int64_t exp_sec)
+{
+    if (t->name.kind == TG_TOPIC_STRICT && (t->token == NULL || exp_sec > t->token_exp_sec)) {
+        free(t->token);
+        t->token = tg_str_dup(token);
+        t->token_exp_sec = exp_sec;
+    }
+}
+
 enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int64_t exp_sec)
 {
     struct tg_fanout *f = t->fanout;
@@ -66,6 +76,7 @@ enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int6
                                         .exp_sec = last_sec};
     enum tg_rc rc = TG_OK;
 
+    keep_token(t, token, exp_sec);
     if (t->is_known && t->state == TG_TOPIC_READY && last_sec <= t->exp_sec) {
         return TG_OK;
     }

@@ -110,6 +110,9 @@ static enum tg_rc open_lane(struct tg_fanout *f, const struct tg_stream_want *wa
         *lane = (struct lane){&t->ring, tg_ring_above(&t->ring, want->pos)};
         p->is_resume = true;
         p->lag_ms = TG_MAX(p->lag_ms, f->horizon.ms - want->pos.ms);
+        if (want->name->kind == TG_TOPIC_STRICT && lane->at < t->ring.n) {
+            return TG_EAGAIN; /* what was told then may be hidden now: a stream asks */
+        }
     }
     return touch(t, user) == TG_OK ? TG_OK : TG_EAGAIN;
 }

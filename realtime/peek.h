@@ -2,8 +2,9 @@
  * wait.
  *
  * No stream, no allocation, no callback later. What the rings cannot answer is left to a stream:
- * topics that this worker does not follow, cursors below a ring or of another log, gaps. A topic
- * that is peeked at counts as read: it is kept for another `topic_linger`. */
+ * topics that this worker does not follow, cursors below a ring or of another log, gaps, and what
+ * is new on strict topics. A topic that is peeked at counts as read: it is kept for another
+ * `topic_linger`. */
 #ifndef TG_REALTIME_PEEK_H
 #define TG_REALTIME_PEEK_H
 

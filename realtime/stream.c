@@ -16,13 +16,21 @@ bool stream_is_ready(const struct wtopic *t)
     return t->is_known && t->state == TG_TOPIC_READY;
 }
 
+static bool is_strict(const struct cursor *c)
+{
+    return c->topic->name.kind == TG_TOPIC_STRICT;
+}
+
 /* Whether the ring alone tells what was missed. */
 static bool judge_by_ring(struct cursor *c)
 {
-    if (c->is_earliest || !fanout_ring_reaches(c->topic, &c->epoch, c->pos)) {
+    const struct tg_ring *ring = &c->topic->ring;
+
+    if (c->is_earliest || !fanout_ring_reaches(c->topic, &c->epoch, c->pos) ||
+        (is_strict(c) && tg_ring_above(ring, c->pos) < ring->n)) {
         return false;
     }
-    c->verdict = tg_ring_has_reset(&c->topic->ring, c->pos) ? TG_RESET_GAP : TG_COMPLETE;
+    c->verdict = tg_ring_has_reset(ring, c->pos) ? TG_RESET_GAP : TG_COMPLETE;
     return true;
 }
 
@@ -45,6 +53,7 @@ void stream_begin_cursor(struct cursor *c, struct tg_pos now)
         return;
     }
     c->state = CUR_READING;
+    c->is_unchecked = is_strict(c);
     stream_want_page(c);
 }
 

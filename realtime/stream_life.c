@@ -215,7 +215,7 @@ static bool is_at_end(const struct cursor *c)
 {
     const struct tg_ring *ring = &c->topic->ring;
 
-    return c->page == NULL && !c->is_stale && tg_ring_covers(ring, c->pos) &&
+    return c->page == NULL && !c->is_stale && !c->is_unchecked && tg_ring_covers(ring, c->pos) &&
            tg_ring_above(ring, c->pos) == ring->n;
 }
 

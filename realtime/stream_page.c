@@ -4,6 +4,9 @@
  *   QUEUED --room for a read--> READING --answer--> HERE --nobody holds it--> idle --> gone
  *      ^------- the store went -------'                '<---- asked again ------'
  *
+ * A strict topic's page is CHECKING between READING and HERE (stream_check.c), and PAUSED, then
+ * QUEUED again, when that cannot be done.
+ *
  * A thousand readers that come back to one position cost one read and one set of frames. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +15,12 @@
 
 /* What nobody holds any more, kept for who comes a moment later. */
 enum { MAX_IDLE_BYTES = 8 * 1024 * 1024 };
+
+enum { MAX_TRIES = 6, MAX_DOUBLINGS = 4 };
+
+#define PAUSE TG_MS(500)
+/* So long a checked page may be shown again. */
+#define CHECK_LASTS TG_SEC(5)
 
 /* ---- life ---- */
 
@@ -33,6 +42,13 @@ static void forget(struct page *p)
 static void free_page(struct page *p)
 {
     forget(p);
+    stream_drop_check(p);
+    if (p->state == PG_PAUSED) {
+        tg_loop_timer_stop(p->fanout->loop, &p->pause);
+    }
+    if (p->state == PG_CHECKING) {
+        p->fanout->n_checks--;
+    }
     TG_ASSERT(p->n == 0 || p->frames != NULL);
     for (uint32_t i = 0; i < p->n; i++) {
         tg_frame_unref(p->frames[i]);
@@ -78,7 +94,7 @@ static void leave_page(struct page *p)
         return;
     }
     tg_list_remove(&p->node);
-    if (p->state == PG_QUEUED || p->key[0] == '\0' || is_spent(p)) {
+    if (p->state != PG_HERE || p->key[0] == '\0' || is_spent(p)) {
         free_page(p);
         return;
     }
@@ -101,10 +117,26 @@ void stream_forget_pages(struct tg_fanout *f)
     while (tg_map_next(&f->pages, &at, &key, &value)) {
         struct page *p = value;
 
-        if (p->state != PG_QUEUED) {
+        if (p->state != PG_QUEUED && p->state != PG_PAUSED) {
             forget(p);
         }
     }
+}
+
+static void requeue(struct page *p)
+{
+    struct tg_fanout *f = p->fanout;
+
+    p->state = PG_QUEUED;
+    tg_list_append(p->is_strict ? &f->strict_queue : &f->queue, &p->node);
+}
+
+static void on_paused(struct tg_timer *timer)
+{
+    struct page *p = TG_CONTAINER_OF(timer, struct page, pause);
+
+    requeue(p);
+    stream_read_next(p->fanout);
 }
 
 static struct page *new_page(struct tg_fanout *f, const struct cursor *c)
@@ -116,6 +148,8 @@ static struct page *new_page(struct tg_fanout *f, const struct cursor *c)
     p->asked = c->epoch;
     p->after = c->pos;
     p->is_earliest = wants_all(c);
+    p->is_strict = c->topic->name.kind == TG_TOPIC_STRICT;
+    tg_timer_init(&p->pause, on_paused);
     tg_list_init(&p->node);
     tg_list_init(&p->waiters);
     return p;
@@ -220,13 +254,19 @@ void stream_lose_page(struct cursor *c)
 
 /* ---- the answer ---- */
 
-static void requeue(struct page *p)
+/* A topic of many is given up alone where the transport can be told so. */
+static void fail_cursor(struct cursor *c, const char *why, enum tg_rc rc, tg_str message)
 {
-    p->state = PG_QUEUED;
-    tg_list_append(&p->fanout->queue, &p->node);
+    if (c->topic->name.kind == TG_TOPIC_STRICT && rc != TG_ESTORE && c->stream->state == ST_LIVE &&
+        c->stream->ops->on_topic != NULL) {
+        stream_refuse(c, rc, message);
+    } else {
+        stream_end(c->stream, why, rc, message);
+    }
 }
 
-static void fail_waiters(struct page *p)
+/* No reader will find it, and none waits for it. */
+static void fail_page(struct page *p, const char *why, enum tg_rc rc, tg_str message)
 {
     /* Each that leaves takes itself off; the last one frees the page. */
     p->n_users++;
@@ -234,7 +274,7 @@ static void fail_waiters(struct page *p)
         struct cursor *c = TG_CONTAINER_OF(p->waiters.next, struct cursor, wait);
 
         tg_list_remove(&c->wait);
-        stream_end(c->stream, "store", TG_ESTORE, TG_STR(""));
+        fail_cursor(c, why, rc, message);
     }
     p->n_users--;
     tg_list_remove(&p->node);
@@ -245,13 +285,33 @@ static void fail_waiters(struct page *p)
     }
 }
 
+static void fail_waiters(struct page *p)
+{
+    fail_page(p, "store", TG_ESTORE, TG_STR(""));
+}
+
+static unsigned *slots_of(const struct page *p)
+{
+    return p->is_strict ? &p->fanout->n_checks : &p->fanout->n_reads;
+}
+
+static void hand_out(struct page *p, const struct tg_page *from, tg_str topic)
+{
+    struct tg_fanout *f = p->fanout;
+
+    tg_count_add(&f->counts.pages, 1);
+    fill(p, from, topic);
+    tg_list_append(&f->answered, &p->node);
+    fanout_walk_soon(f);
+}
+
 static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
 {
     struct page *p = arg;
     struct tg_fanout *f = p->fanout;
     const struct wtopic *t = tg_ids_find(&f->topic_ids, p->topic);
 
-    f->n_reads--;
+    (*slots_of(p))--;
     if (rc == TG_ESTORE) {
         /* The connection went, perhaps because the log was replaced: asked again once it is
          * back. Who has not begun yet waits no longer than for its topics. */
@@ -261,17 +321,74 @@ static void on_page(enum tg_rc rc, const struct tg_page *page, void *arg)
         }
     } else if (rc != TG_OK || t == NULL) {
         fail_waiters(p);
-    } else {
-        tg_count_add(&f->counts.pages, 1);
+    } else if (p->n_users == 0 && p->is_strict) {
+        forget(p);
+        p->state = PG_HERE;
+        leave_page(p);
+    } else if (p->is_strict) {
+        p->state = PG_CHECKING;
+        f->n_checks++;
+        tg_list_append(&f->checks, &p->node);
+        stream_check(p, t, page);
+    } else if (p->n_users == 0) {
         fill(p, page, t->name.name);
-        if (p->n_users == 0) {
-            leave_page(p);
-        } else {
-            tg_list_append(&f->answered, &p->node);
-            fanout_walk_soon(f);
-        }
+        tg_count_add(&f->counts.pages, 1);
+        leave_page(p);
+    } else {
+        hand_out(p, page, t->name.name);
     }
     stream_read_next(f);
+}
+
+/* ---- what a check says ---- */
+
+/* Off the pages that are being checked. */
+static void end_check(struct page *p)
+{
+    TG_ASSERT(p->state == PG_CHECKING && p->n_users > 0);
+    tg_list_remove(&p->node);
+    p->fanout->n_checks--;
+    p->state = PG_PAUSED;
+}
+
+void stream_fill_page(struct page *p, const struct tg_page *from)
+{
+    const struct wtopic *t = tg_ids_find(&p->fanout->topic_ids, p->topic);
+
+    end_check(p);
+    p->checked_at = tg_loop_now(p->fanout->loop);
+    hand_out(p, from, t == NULL ? TG_STR("") : t->name.name);
+    stream_drop_check(p);
+}
+
+void stream_fail_page(struct page *p, const char *why, enum tg_rc rc, tg_str message)
+{
+    stream_drop_check(p);
+    end_check(p);
+    tg_count_add(&p->fanout->counts.unverified, 1);
+    fail_page(p, why, rc, message);
+}
+
+void stream_pause_page(struct page *p)
+{
+    struct tg_fanout *f = p->fanout;
+    tg_usec pause = PAUSE << TG_MIN(p->n_tries, (unsigned)MAX_DOUBLINGS);
+
+    if (++p->n_tries == MAX_TRIES) {
+        stream_fail_page(p, "unverified", TG_EACCESS,
+                         TG_STR("what may be read cannot be asked now"));
+        return;
+    }
+    stream_drop_check(p);
+    end_check(p);
+    tg_loop_timer_start(f->loop, &p->pause, pause - fanout_random(f) % (pause / 4));
+}
+
+void stream_stop_pages(struct tg_fanout *f)
+{
+    for (struct tg_list *n = f->checks.next; n != &f->checks; n = n->next) {
+        stream_drop_check(TG_CONTAINER_OF(n, struct page, node));
+    }
 }
 
 bool stream_hand_page(struct tg_fanout *f)
@@ -317,17 +434,31 @@ static bool start_read(struct page *p)
     }
     tg_list_remove(&p->node);
     p->state = PG_READING;
-    f->n_reads++;
+    (*slots_of(p))++;
     return true;
 }
 
-void stream_read_next(struct tg_fanout *f)
+static void read_some(struct tg_fanout *f, struct tg_list *queue, const unsigned *n)
 {
-    while (f->store_up && f->n_reads < f->opts.max_pages && !tg_list_empty(&f->queue)) {
-        if (!start_read(TG_CONTAINER_OF(f->queue.next, struct page, node))) {
+    while (f->store_up && *n < f->opts.max_pages && !tg_list_empty(queue)) {
+        if (!start_read(TG_CONTAINER_OF(queue->next, struct page, node))) {
             return; /* the heartbeat tries again */
         }
     }
+}
+
+/* Strict pages have slots of their own: PostgREST must not keep the others waiting. */
+void stream_read_next(struct tg_fanout *f)
+{
+    read_some(f, &f->queue, &f->n_reads);
+    read_some(f, &f->strict_queue, &f->n_checks);
+}
+
+/* Who may read it may have changed. */
+static bool is_outdated(const struct page *p)
+{
+    return p->is_strict && p->state == PG_HERE &&
+           tg_loop_now(p->fanout->loop) - p->checked_at >= CHECK_LASTS;
 }
 
 static struct page *find_page(struct cursor *c)
@@ -341,7 +472,7 @@ static struct page *find_page(struct cursor *c)
     (void)snprintf(key, sizeof(key), "%llu%c%s", (unsigned long long)c->topic->id,
                    wants_all(c) ? '*' : '|', cursor);
     p = tg_map_find(&f->pages, tg_str_of(key));
-    if (p != NULL && is_spent(p)) {
+    if (p != NULL && (is_spent(p) || is_outdated(p))) {
         forget(p);
         p = NULL;
     }

@@ -25,9 +25,11 @@ enum next { NEXT_FRAME, NEXT_NOTHING, NEXT_UNKNOWN, NEXT_LATER };
 /* The page is written to its end. */
 static void pass_page(struct cursor *c)
 {
-    if (!c->page->has_more && tg_pos_cmp(c->page->up_to, c->pos) > 0) {
+    /* All of a checked page may be hidden: its end is known also when there is more. */
+    if ((!c->page->has_more || c->page->is_strict) && tg_pos_cmp(c->page->up_to, c->pos) > 0) {
         c->pos = c->page->up_to;
     }
+    c->is_unchecked = c->is_unchecked && c->page->has_more;
     stream_drop_page(c);
 }
 
@@ -46,7 +48,7 @@ static bool get_page(struct cursor *c)
 
 static bool is_off_ring(const struct cursor *c)
 {
-    return c->is_stale || !tg_ring_covers(&c->topic->ring, c->pos);
+    return c->is_stale || c->is_unchecked || !tg_ring_covers(&c->topic->ring, c->pos);
 }
 
 /* The next frame of one cursor, `skip` frames of it being spoken for already. */

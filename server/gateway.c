@@ -253,6 +253,9 @@ static struct tg_fanout_opts fanout_opts(const struct tg_gateway *g, unsigned in
         .token_grace = TG_MS(c->streams.token_grace_ms),
         .max_age = TG_MS(c->streams.max_age_ms),
         .max_streams = share(c->streams.max, g->n_workers),
+        .authority = tg_str_of(g->authority),
+        .apikey = tg_str_of(c->supabase.anon_key),
+        .tables = tg_declare_tables(g->declare),
     };
 }
 

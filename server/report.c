@@ -108,6 +108,9 @@ GETTER(get_resets, tg_fanout_counts(w->fanout)->resets)
 GETTER(get_slow, tg_fanout_counts(w->fanout)->slow_consumers)
 GETTER(get_expired, tg_fanout_counts(w->fanout)->expired)
 GETTER(get_aged, tg_fanout_counts(w->fanout)->aged)
+GETTER(get_replay_checks, tg_fanout_counts(w->fanout)->checks)
+GETTER(get_hidden, tg_fanout_counts(w->fanout)->hidden)
+GETTER(get_unverified, tg_fanout_counts(w->fanout)->unverified)
 GETTER(get_beats, tg_fanout_counts(w->fanout)->heartbeats)
 GETTER(get_cuts, tg_fanout_counts(w->fanout)->cuts)
 
@@ -178,6 +181,12 @@ static const struct row rows[] = {
     {"slow_consumers_total", "counter", "Streams ended because they fell behind.", get_slow},
     {"streams_expired_total", "counter", "Streams ended for want of a token.", get_expired},
     {"streams_aged_total", "counter", "Streams ended at their maximum age.", get_aged},
+    {"replay_checks_total", "counter", "Pages of strict topics that PostgREST was asked about.",
+     get_replay_checks},
+    {"replay_hidden_total", "counter", "Events that a replay left out: their row is hidden now.",
+     get_hidden},
+    {"replay_unverified_total", "counter", "Pages given up: what may be read could not be asked.",
+     get_unverified},
     {"heartbeats_total", "counter", "Heartbeats written.", get_beats},
     {"ring_cuts_total", "counter", "Times the rings were dropped.", get_cuts},
 };

@@ -131,6 +131,7 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
     struct tg_worker *w = &s->w;
     struct tg_http_opts http = opts->http;
     struct tg_upstream_opts upstream = opts->upstream;
+    struct tg_fanout_opts fanout = opts->fanout;
     enum tg_rc rc = TG_OK;
 
     w->index = opts->index;
@@ -159,7 +160,8 @@ enum tg_rc tg_server_worker_create(const struct tg_worker_opts *opts, int fd,
         rc = tg_upstream_create(w->loop, &upstream, &w->upstream);
     }
     if (rc == TG_OK) {
-        rc = tg_fanout_create(w->loop, &opts->fanout, &w->fanout);
+        fanout.upstream = w->upstream;
+        rc = tg_fanout_create(w->loop, &fanout, &w->fanout);
     }
     if (rc == TG_OK) {
         rc = tg_fanout_start(w->fanout);

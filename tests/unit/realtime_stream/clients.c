@@ -158,11 +158,8 @@ int64_t seconds_from_now(int64_t n)
 static struct tg_stream_want want_of(char topic, const char *cursor, struct tg_topic_name *ret_name)
 {
     struct tg_stream_want want = {.name = ret_name};
-    char text[32];
-    const char *why = NULL;
 
-    (void)snprintf(text, sizeof(text), "table:public.%c", topic);
-    cr_assert_eq(tg_topic_parse(NULL, tg_str_of(text), ret_name, &why), TG_OK);
+    parse_topic(topic, ret_name);
     if (cursor == NULL || strcmp(cursor, "now") == 0) {
         return want;
     }
@@ -246,7 +243,7 @@ enum tg_rc client_remove(struct client *c, char topic)
 {
     char text[32];
 
-    (void)snprintf(text, sizeof(text), "table:public.%c", topic);
+    topic_text(topic, text);
     return tg_stream_remove(c->stream, tg_str_of(text));
 }
 

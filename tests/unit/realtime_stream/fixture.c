@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "realtime/hub.h"
+#include "realtime/reader.h"
 
 #define LIMIT TG_SEC(10)
 
@@ -185,6 +186,63 @@ struct tg_fanout *tg_hub_fanout(const struct tg_hub *h, unsigned worker)
     return worker == 0 ? w->fanout : worker == 1 ? w->second : NULL;
 }
 
+/* ---- PostgREST ---- */
+
+struct tg_reader_keys {
+    struct world *world;
+    struct tg_timer timer;
+    tg_reader_keys_fn *done;
+    void *arg;
+    size_t n;
+    bool is_visible[];
+};
+
+static void on_answer(struct tg_timer *timer)
+{
+    struct tg_reader_keys *k = TG_CONTAINER_OF(timer, struct tg_reader_keys, timer);
+    enum tg_rc rc = k->world->keys_rc;
+
+    k->world->n_answers++;
+    k->done(rc, 0, rc == TG_OK ? k->is_visible : NULL, k->n, k->arg);
+    free(k);
+}
+
+enum tg_rc tg_reader_keys(const struct tg_reader_opts *o, const tg_str *pks, size_t n,
+                          tg_reader_keys_fn *done, void *arg, struct tg_reader_keys **ret_keys)
+{
+    const void *upstream = o->upstream;
+    struct tg_reader_keys *k = tg_calloc(1, sizeof(*k) + n * sizeof(bool));
+    struct world *w = NULL;
+
+    memcpy(&w, upstream, sizeof(w));
+    k->world = w;
+    k->done = done;
+    k->arg = arg;
+    k->n = n;
+    for (size_t i = 0; i < n; i++) {
+        char pk[32];
+
+        (void)snprintf(pk, sizeof(pk), "%.*s", (int)pks[i].n, pks[i].p);
+        k->is_visible[i] = w->hidden == NULL || strstr(w->hidden, pk) == NULL;
+    }
+    w->n_questions++;
+    (void)snprintf(w->bearer, sizeof(w->bearer), "%.*s", (int)o->bearer.n, o->bearer.p);
+    tg_timer_init(&k->timer, on_answer);
+    if (!w->is_mute) {
+        tg_loop_timer_start(w->loop, &k->timer, 0);
+    }
+    *ret_keys = k;
+    return TG_OK;
+}
+
+void tg_reader_keys_cancel(struct tg_reader_keys *k)
+{
+    if (k != NULL) {
+        tg_loop_timer_stop(k->world->loop, &k->timer);
+        free(k);
+    }
+}
+
 static tg_id topic_of(const struct world *w, char topic)
 {
     cr_assert_neq(w->topics[topic - 'a'], 0, "nobody has asked for %c", topic);
@@ -233,26 +291,81 @@ static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
     w->is_done = true;
 }
 
+static bool is_room(char topic)
+{
+    return topic >= 'p';
+}
+
+void topic_text(char topic, char out[TOPIC_TEXT])
+{
+    (void)snprintf(out, TOPIC_TEXT, "%s%c", is_room(topic) ? "room:" : "table:public.", topic);
+}
+
+void parse_topic(char topic, struct tg_topic_name *ret_name)
+{
+    static const struct tg_declared room = {
+        .name = TG_STR_INIT("room"), .key_type = TG_KEY_TEXT, .is_public = true};
+    static const struct tg_declared_list list = {&room, 1};
+    char text[TOPIC_TEXT];
+    const char *why = NULL;
+
+    topic_text(topic, text);
+    cr_assert_eq(tg_topic_parse(&list, tg_str_of(text), ret_name, &why), TG_OK);
+}
+
 static tg_str key_of(struct world *w, char topic)
 {
     char *key = w->keys[topic - 'a'];
 
-    (void)snprintf(key, sizeof(w->keys[0]), "%s|table:public.%c", TEST_CLASS, topic);
+    char text[TOPIC_TEXT];
+
+    topic_text(topic, text);
+    (void)snprintf(key, sizeof(w->keys[0]), "%s%s", is_room(topic) ? "" : TEST_CLASS "|", text);
     return tg_str_of(key);
 }
 
-struct tg_pos append(struct world *w, char topic, const char *text)
+static struct tg_pos append_json(struct world *w, char topic, const char *json)
 {
-    char json[256];
-    struct tg_write write = {.epoch = &w->log_epoch, .topic = key_of(w, topic)};
+    const struct tg_write write = {
+        .epoch = &w->log_epoch, .topic = key_of(w, topic), .payload = tg_str_of(json)};
 
-    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\"}", text);
-    write.payload = tg_str_of(json);
     w->is_done = false;
     cr_assert_eq(tg_store_append(w->store, &write, on_appended, w), TG_OK);
     run_until(w, is_done, w);
     w->last = w->pos;
     return w->pos;
+}
+
+struct tg_pos append(struct world *w, char topic, const char *text)
+{
+    char json[256];
+
+    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\"}", text);
+    return append_json(w, topic, json);
+}
+
+struct tg_pos append_row(struct world *w, char topic, const char *text, int id)
+{
+    char json[256];
+
+    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\",\"record\":{\"id\":%d}}", text, id);
+    return append_json(w, topic, json);
+}
+
+struct tg_pos append_keyless(struct world *w, char topic, const char *text)
+{
+    char json[256];
+
+    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\",\"record\":{}}", text);
+    return append_json(w, topic, json);
+}
+
+struct tg_pos append_delete(struct world *w, char topic, const char *text, int id)
+{
+    char json[256];
+
+    (void)snprintf(json, sizeof(json), "{\"n\":\"%s\",\"old_record\":{\"id\":%d}}", text, id);
+    return append_json(w, topic, json);
 }
 
 struct tg_pos gap(struct world *w)
@@ -283,9 +396,9 @@ void hand(struct world *w, char topic, struct tg_pos pos, const char *text)
 
 void hand_gap(struct world *w, char topic, struct tg_pos pos)
 {
-    char name[32];
+    char name[TOPIC_TEXT];
 
-    (void)snprintf(name, sizeof(name), "table:public.%c", topic);
+    topic_text(topic, name);
     hand_frame(w, topic, tg_frame_reset(&w->epoch, pos, tg_str_of(name), TG_STR("gap")));
 }
 
@@ -341,6 +454,7 @@ struct world *world_create(void)
 {
     struct world *w = TG_NEW(struct world);
     void *hub = w;
+    void *upstream = &w->self;
 
     w->store_opts = (struct tg_store_opts){.prefix = "t",
                                            .retain_for = TG_SEC(3600),
@@ -350,7 +464,9 @@ struct world *world_create(void)
                                            .max_pending = 256,
                                            .timeout = TG_SEC(5),
                                            .holder = "me"};
+    w->self = w;
     w->opts = (struct tg_fanout_opts){.hub = hub,
+                                      .upstream = upstream,
                                       .ring_frames = 64,
                                       .ring_bytes = 1 << 20,
                                       .page_entries = 50,

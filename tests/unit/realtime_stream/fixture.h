@@ -1,8 +1,9 @@
 /* fixture.h - a fanout on a loop of this thread with the memory store behind it. The test is
  * the hub (it defines tg_hub_subscribe itself: hub.o is not linked) and the sockets.
  *
- * Topics are letters: 'a' is table:public.a. What a client was sent is told as words:
- *   an event its text, "reset:a:gap", "status:a:ready", "bye:drain", ":" a comment, "id" a position
+ * Topics are letters: 'a' is table:public.a, from 'p' on room:p, which anybody may read. What a
+ * client was sent is told as words: an event its text, "reset:a:gap", "status:a:ready",
+ * "bye:drain", ":" a comment, "id" a position
  */
 #ifndef TG_TESTS_REALTIME_STREAM_FIXTURE_H
 #define TG_TESTS_REALTIME_STREAM_FIXTURE_H
@@ -17,6 +18,7 @@
 enum { MAX_TOPICS = 26, MAX_HANDED = 512, MAX_WORDS = 4096, WRITES_ALL = 0 };
 
 struct world {
+    struct world *self;              /* what stands for the client of PostgREST */
     struct tg_fanout_opts opts;      /* before world_start */
     struct tg_store_opts store_opts; /* before world_start */
     struct tg_loop *loop;
@@ -36,6 +38,12 @@ struct world {
     struct tg_delivered handed[MAX_HANDED];
     size_t n_handed;
     bool is_cut; /* the next delivery */
+    /* PostgREST: what it shows, what it answers (TG_OK), and the questions so far */
+    const char *hidden; /* "[7] [9]"; NULL: nothing is */
+    enum tg_rc keys_rc;
+    bool is_mute; /* it does not answer */
+    unsigned n_questions, n_answers;
+    char bearer[64]; /* of the last one */
     bool is_done;
     struct tg_pos pos;
     struct client *clients;
@@ -93,12 +101,20 @@ void settle(struct world *w);
 
 /* ---- the hub ---- */
 
+enum { TOPIC_TEXT = 32 };
+void topic_text(char topic, char out[TOPIC_TEXT]);
+void parse_topic(char topic, struct tg_topic_name *ret_name);
 /* What it says about a topic; covered from the newest id on. */
 void tell(struct world *w, char topic, enum tg_topic_state state);
 void tell_new(struct world *w, char topic, enum tg_topic_state state);
 void refuse(struct world *w, char topic, enum tg_rc rc, const char *message);
 /* Into the log; nobody is told. */
 struct tg_pos append(struct world *w, char topic, const char *text);
+/* Changes of rows of public.<topic>, as Supabase's: with a record, with one that does not show its
+ * primary key, and a delete. */
+struct tg_pos append_row(struct world *w, char topic, const char *text, int id);
+struct tg_pos append_keyless(struct world *w, char topic, const char *text);
+struct tg_pos append_delete(struct world *w, char topic, const char *text, int id);
 struct tg_pos gap(struct world *w);
 /* Into the next delivery. */
 void hand(struct world *w, char topic, struct tg_pos pos, const char *text);

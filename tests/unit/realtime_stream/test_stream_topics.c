@@ -141,14 +141,14 @@ Test(stream_topics, within_the_ring_are_resumed_without_a_read)
 {
     struct world *w = world_started();
     char cursor[TG_CURSOR_MAX + 1];
-    struct client *live = live_client(w, "a");
+    struct client *live = live_client(w, "p");
     struct client *c = NULL;
     struct tg_pos from;
 
-    from = publish(w, 'a', "1");
-    (void)publish(w, 'a', "2");
+    from = publish(w, 'p', "1");
+    (void)publish(w, 'p', "2");
     wait_words(live, "1 2");
-    c = client_opened(w, "a", cursor_of(w, from, cursor));
+    c = client_opened(w, "p", cursor_of(w, from, cursor));
     wait_words(c, "2");
     cr_assert(c->is_recovered);
     cr_assert_eq(tg_count_get(&w->counts->pages), 0);
