@@ -141,21 +141,26 @@ static enum tg_rc start_read(struct tg_snapshot *s)
     TG_CLEANUP(tg_buf_fini) struct tg_buf target = {.max = TG_SNAPSHOT_TARGET_MAX};
     TG_CLEANUP(tg_buf_fini) struct tg_buf bearer = {.max = MAX_BEARER_BYTES};
     struct tg_upstream_field fields[] = {
-        {TG_STR("Host"), o->upstream_authority},    {TG_STR("Accept"), TG_STR("application/json")},
-        {TG_STR("User-Agent"), TG_STR("tidegate")}, {TG_STR("apikey"), o->project_key},
-        {TG_STR("Authorization"), TG_STR_NONE},     {TG_STR("Accept-Profile"), part->name.schema},
+        {TG_STR("Host"), o->upstream_authority},
+        {TG_STR("Accept"), TG_STR("application/json")},
+        {TG_STR("User-Agent"), TG_STR("tidegate")},
+        {TG_STR("apikey"), o->project_key},
+        {TG_STR("Accept-Profile"), tg_snapshot_schema(&part->name)},
+        {TG_STR("Authorization"), TG_STR_NONE}, /* the last: without a user the key speaks */
     };
     struct tg_call_request req = {.method = TG_STR("GET"),
                                   .fields = fields,
-                                  .n_fields = TG_ARRAY_LEN(fields),
+                                  .n_fields = TG_ARRAY_LEN(fields) - (s->token == NULL ? 1 : 0),
                                   .service = "rest",
                                   .may_retry = true};
     struct read *r = NULL;
     enum tg_rc rc = TG_OK;
 
-    (void)tg_buf_str(&bearer, TG_STR("Bearer "));
-    (void)tg_buf_str(&bearer, s->token->text);
-    fields[4].value = tg_buf_view(&bearer);
+    if (s->token != NULL) {
+        (void)tg_buf_str(&bearer, TG_STR("Bearer "));
+        (void)tg_buf_str(&bearer, s->token->text);
+        fields[TG_ARRAY_LEN(fields) - 1].value = tg_buf_view(&bearer);
+    }
     (void)tg_buf_str(&target, tg_buf_view(&part->target));
     rc = tg_snapshot_page(&target, s->key, s->has_last ? tg_buf_view(&s->last) : TG_STR_NONE,
                           s->rows);
@@ -408,7 +413,7 @@ enum tg_rc tg_snapshot_start(const struct tg_snapshot_opts *opts, struct tg_snap
     tg_task_init(&s->task, look);
     tg_timer_init(&s->slow, on_slow);
     s->stream = opts->stream;
-    s->token = tg_token_ref(opts->token);
+    s->token = opts->token == NULL ? NULL : tg_token_ref(opts->token);
     s->ops = opts->ops;
     s->arg = opts->arg;
     s->texts = tg_str_dup(opts->key);
@@ -422,6 +427,10 @@ enum tg_rc tg_snapshot_start(const struct tg_snapshot_opts *opts, struct tg_snap
 
         tg_topic_copy(opts->topics[i], &part->name);
         tg_buf_init(&part->target, TG_SNAPSHOT_TARGET_MAX);
+        if (rc == TG_OK && !tg_snapshot_has_column(&part->name, s->key)) {
+            *ret_why = "a topic does not show the column snapshot_key";
+            rc = TG_EBADTOPIC;
+        }
         rc = rc == TG_OK ? tg_snapshot_target(&part->name, &part->target, ret_why) : rc;
     }
     if (rc != TG_OK) {

@@ -200,11 +200,52 @@ static const char *put_condition(struct tg_buf *out, tg_str condition)
     return tg_str_eq(op, TG_STR("in")) ? put_list(out, rest, is_not) : put_value(out, op, rest);
 }
 
+/* The columns that the topic shows of the rows with its key. */
+static void put_declared(struct tg_buf *out, const struct tg_topic_name *t)
+{
+    const struct tg_declared *d = t->declared;
+
+    (void)tg_buf_str(out, TG_STR("/rest/v1/"));
+    put_escaped(out, d->table->name);
+    for (size_t i = 0; i < d->n_columns; i++) {
+        (void)tg_buf_str(out, i == 0 ? TG_STR("?select=") : TG_STR(","));
+        put_escaped(out, d->columns[i]);
+    }
+    (void)tg_buf_char(out, '&');
+    put_escaped(out, d->key);
+    (void)tg_buf_str(out, TG_STR("=eq."));
+    put_escaped(out, t->key);
+    (void)tg_buf_char(out, '&');
+    if (d->where != NULL) {
+        (void)tg_buf_str(out, tg_where_query(d->where));
+        (void)tg_buf_char(out, '&');
+    }
+}
+
+tg_str tg_snapshot_schema(const struct tg_topic_name *t)
+{
+    return t->kind == TG_TOPIC_DECLARED ? t->declared->table->schema : t->schema;
+}
+
+bool tg_snapshot_has_column(const struct tg_topic_name *t, tg_str column)
+{
+    bool is_any = t->kind != TG_TOPIC_DECLARED;
+
+    for (size_t i = 0; !is_any && i < t->declared->n_columns; i++) {
+        is_any = tg_str_eq(t->declared->columns[i], column);
+    }
+    return is_any;
+}
+
 enum tg_rc tg_snapshot_target(const struct tg_topic_name *t, struct tg_buf *out,
                               const char **ret_why)
 {
     tg_str rest = t->filter;
 
+    if (t->kind == TG_TOPIC_DECLARED) {
+        put_declared(out, t);
+        return tg_buf_rc(out);
+    }
     TG_ASSERT(t->kind == TG_TOPIC_STRICT);
     (void)tg_buf_str(out, TG_STR("/rest/v1/"));
     put_escaped(out, t->table);

@@ -4,7 +4,8 @@
  *   table:public.tasks:state=eq."a, b"   with the key id, 200 rows behind 17:
  *   /rest/v1/tasks?select=*&state=eq.a%2C%20b&id=gt.17&order=id.asc&limit=200
  *
- * The filter says the same in both grammars or it is refused. Pure. */
+ * The filter says the same in both grammars or it is refused. Of a declared topic they are the rows
+ * with its key, and the columns that it shows. Pure. */
 #ifndef TG_HANDLERS_SNAPSHOT_QUERY_H
 #define TG_HANDLERS_SNAPSHOT_QUERY_H
 
@@ -14,6 +15,12 @@ enum { TG_SNAPSHOT_TARGET_MAX = 8192 };
 
 /* Is it the name of a column? */
 bool tg_snapshot_is_column(tg_str name);
+
+/* Whether rows can be ordered by this column: a declared topic shows only some. */
+bool tg_snapshot_has_column(const struct tg_topic_name *t, tg_str column);
+
+/* Of the table that has the rows. */
+tg_str tg_snapshot_schema(const struct tg_topic_name *t);
 
 /* Appends the target up to where the key's condition goes: "/rest/v1/tasks?select=*&...&".
  * TG_EBADTOPIC, with *ret_why a sentence ([borrowed] for ever); TG_ELIMIT: the buffer's maximum. */

@@ -177,7 +177,7 @@ static bool wants_rows(const struct sse *e, const struct tg_stream_topic *t, siz
 {
     const struct tg_stream_want *want = &e->a->wants[i];
 
-    return want->name->kind == TG_TOPIC_STRICT && want->from != TG_FROM_EARLIEST &&
+    return want->name->kind != TG_TOPIC_PUBLISHED && want->from != TG_FROM_EARLIEST &&
            !t->is_recovered;
 }
 

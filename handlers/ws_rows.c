@@ -15,7 +15,7 @@
 
 bool ws_rows_are_wanted(const struct ws_ask *ask, const struct tg_stream_topic *t)
 {
-    return ask->key != NULL && ask->topic.kind == TG_TOPIC_STRICT &&
+    return ask->key != NULL && ask->topic.kind != TG_TOPIC_PUBLISHED &&
            ask->want.from != TG_FROM_EARLIEST && !t->is_recovered;
 }
 

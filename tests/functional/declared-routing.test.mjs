@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { listen, placeDeclared, short, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
+import { openStream } from './lib/sse.mjs';
 
 const stack = useLocalbase();
 
@@ -140,4 +141,38 @@ test('a row that is too large for the log is told in part', async (t) => {
   assert.deepEqual(large.data.record, { id, trip_id: a, done: false, position: 0 });
   assert.equal(small.data.record.title, 'small');
   assert.equal(s.ofType('reset').length, 0);
+});
+
+test('snapshot=1 gives the rows with the key as the user sees them, in the topic\'s columns, then changes', async (t) => {
+  const { gateway, trips } = await setUp(t);
+  const trip = stack.trip1_id;
+  const topic = `trip-tasks:${trip}`;
+  const ids = [await trips.task(trip, 'one'), await trips.task(trip, 'two')];
+  await trips.task(stack.trip2_id, 'of others');
+  const stream = await openStream(gateway.url, {
+    topics: topic,
+    token: stack.user1.token,
+    params: { snapshot: '1' },
+  });
+  t.after(() => stream.kill());
+  await stream.take('snapshot', ({ data }) => !data.more);
+  const rows = stream.ofType('snapshot').flatMap(({ data }) => data.rows);
+  assert.deepEqual(rows.map(({ title }) => title).sort(), ['one', 'two']);
+  assert.deepEqual(Object.keys(rows[0]), ['id', 'trip_id', 'title', 'done', 'position']);
+  await trips.remove(ids[0]);
+  assert.equal((await stream.take('message')).data.old_record.id, ids[0]);
+  const stranger = await openStream(gateway.url, {
+    topics: topic,
+    token: stack.user2.token,
+    params: { snapshot: '1' },
+  });
+  t.after(() => stranger.kill());
+  assert.deepEqual((await stranger.take('snapshot')).data.rows, [], 'policies apply to rows that are read');
+  const refused = await openStream(gateway.url, {
+    topics: topic,
+    token: stack.user1.token,
+    params: { snapshot: '1', snapshot_key: 'created_at' },
+  }).catch((error) => error);
+  assert.equal(refused.status, 400);
+  assert.match(refused.json.details, /snapshot_key/);
 });
