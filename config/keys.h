@@ -177,10 +177,7 @@
     K(strict, per_user, U32, "10", "1", "1000", RESTART, PLAIN,                                    \
       "Strict topics that one user may follow at once.")                                           \
     K(strict, max_feeds, U32, "1000", "1", "100000", RESTART, PLAIN,                               \
-      "Upstream channels for strict topics, over all users.")                                      \
-    K(strict, index_rows, U32, "10000", "0", "10000000", RESTART, PLAIN,                           \
-      "Primary keys that are remembered of one strict topic, so that a DELETE goes only to who "   \
-      "could see the row. Beyond it a DELETE of an unknown row is a reset.")
+      "Upstream channels for strict topics, over all users.")
 
 #define TG_CONFIG_INDEX(K)                                                                         \
     K(index, max_rows, U32, "1000000", "1", "100000000", RESTART, PLAIN,                           \

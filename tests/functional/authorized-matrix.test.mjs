@@ -44,7 +44,7 @@ function checkStay(world, follower, trip, stay) {
     return;
   }
   /* What came after the removal had been committed, came within the bound. */
-  const removed = (world.removedAt.get(`${trip} ${follower.user}`) ?? []).findLast((clock) => clock <= stay.until);
+  const removed = (world.removedAt.get(`${trip} ${follower.user}`) ?? []).findLast((clock) => clock <= stay.until + 1); // told before the commit was known here
   assert.ok(removed !== undefined, `${what}: revoked, but never removed`);
   for (const { clock } of told.slice(Math.max(at, 0), at + stay.events.length)) {
     const late = world.committedAt[clock] - world.committedAt[removed];

@@ -48,7 +48,7 @@ const FAULTS = [
       return () => c.part('realtime', 'hold-subscribed', { hold: false });
     },
   },
-  { name: 'slot lost', run: (c) => c.part('realtime', 'lose-slot') },
+  { name: 'slot lost', isSilent: true, run: (c) => c.part('realtime', 'lose-slot') },
   { name: 'channels closed', run: (c) => c.part('realtime', 'close-channels') },
   { name: 'channels crashed', run: (c) => c.part('realtime', 'close-channels', { event: 'phx_error' }) },
   { name: 'subscribed anew', run: (c) => c.part('realtime', 'resubscribe') },
