@@ -44,7 +44,8 @@ function checkStay(world, follower, trip, stay) {
     return;
   }
   /* What came after the removal had been committed, came within the bound. */
-  const removed = (world.removedAt.get(`${trip} ${follower.user}`) ?? []).findLast((clock) => clock <= stay.until + 1); // told before the commit was known here
+  const removals = world.removedAt.get(`${trip} ${follower.user}`) ?? [];
+  const removed = removals.findLast((clock) => clock <= stay.until + 1); // perhaps told before the commit was known here
   assert.ok(removed !== undefined, `${what}: revoked, but never removed`);
   for (const { clock } of told.slice(Math.max(at, 0), at + stay.events.length)) {
     const late = world.committedAt[clock] - world.committedAt[removed];
@@ -67,6 +68,7 @@ async function runMatrix(t, settings) {
       }),
     ),
   );
+  t.after(() => followers.forEach((f) => f.finish()));
   const lives = Promise.all(followers.map((follower) => follower.live()));
   const isMember = (f) => world.members.get(f.trip).has(f.user);
   const work = async () => {

@@ -150,6 +150,7 @@ describe('no silent divergence', () => {
         }),
       ),
     );
+    t.after(() => followers.forEach((f) => f.finish()));
     const lives = Promise.all(followers.map((follower) => follower.live()));
     const work = async () => {
       for (let run = 0; run < RUNS; run++) {
