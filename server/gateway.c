@@ -23,6 +23,7 @@
 #include "server/admin.h"
 #include "server/declare.h"
 #include "server/listener.h"
+#include "server/options.h"
 #include "server/report.h"
 #include "server/trust.h"
 #include "server/worker.h"
@@ -214,25 +215,6 @@ static struct tg_http_opts http_opts(const struct tg_gateway *g)
     };
 }
 
-static struct tg_upstream_opts upstream_opts(const struct tg_config *c)
-{
-    return (struct tg_upstream_opts){
-        .origin = c->supabase.url,
-        .ca_file = or_null(c->supabase.ca_file),
-        .http2 = c->upstream.http2,
-        .max_connections = c->upstream.max_connections,
-        .max_waiting = c->upstream.max_waiting,
-        .connect_timeout = TG_MS(c->upstream.connect_timeout_ms),
-        .first_byte_timeout = TG_MS(c->upstream.first_byte_timeout_ms),
-        .idle_timeout = TG_MS(c->upstream.idle_timeout_ms),
-        .max_head_bytes = c->upstream.head_bytes,
-        .send_buffer = c->upstream.send_bytes,
-        .retry_percent = c->upstream.retry_budget,
-        .breaker_failures = c->upstream.breaker_failures,
-        .breaker_open = TG_MS(c->upstream.breaker_open_ms),
-    };
-}
-
 static struct tg_fanout_opts fanout_opts(const struct tg_gateway *g, unsigned index)
 {
     const struct tg_config *c = g->cfg;
@@ -297,21 +279,14 @@ static enum tg_rc make_hub(struct tg_gateway *g)
     const struct tg_hub_opts opts = {
         .store = g->store,
         .n_workers = g->n_workers,
-        .link = {.url = c->supabase.realtime_url,
-                 .api_key = c->supabase.anon_key,
-                 .service_key = c->supabase.service_key,
-                 .ca_file = or_null(c->supabase.ca_file),
-                 .channels_per_socket = c->realtime.channels_per_socket,
-                 .joins_per_second = c->realtime.joins_per_second,
-                 .heartbeat = TG_MS(c->realtime.heartbeat_ms),
-                 .max_message_bytes = c->realtime.message_bytes},
+        .link = tg_options_link(c),
         .max_feeds = c->strict.max_feeds,
         .feeds_per_user = c->strict.per_user,
         .lease = TG_MS(c->gateway.lease_ms),
         .max_appends = TG_MIN(c->store.max_pending / 2, (uint32_t)MAX_APPENDS),
         .declared = tg_declare_topics(g->declare),
         .service_key = or_null(c->supabase.service_key),
-        .upstream = upstream_opts(c),
+        .upstream = tg_options_upstream(c),
         .event_bytes = c->store.event_bytes,
         .index_rows = c->index.max_rows,
         .page_rows = c->index.page_rows,
@@ -332,7 +307,7 @@ static enum tg_rc make_worker(struct tg_gateway *g, unsigned index, int fd)
         .index = index,
         .handlers = &g->handlers,
         .http = http_opts(g),
-        .upstream = upstream_opts(c),
+        .upstream = tg_options_upstream(c),
         .auth = {.max_tokens = c->auth.cache_tokens,
                  .checks_per_sec = c->auth.checks_per_second,
                  .checks_burst = c->auth.checks_burst},
