@@ -7,14 +7,15 @@
 #include "config/config.h"
 #include "config/doc.h"
 #include "config/load.h"
+#include "server/check_as.h"
 #include "server/declare.h"
 #include "server/health.h"
 
 #define HEALTH_TIMEOUT TG_SEC(2)
 
-static const char usage[] =
-    "usage: tidegate [-c FILE]\n"
-    "                [--check | --dump | --healthcheck | --config-doc | --help | --version]\n";
+static const char usage[] = "usage: tidegate [-c FILE]\n"
+                            "                [--check [--as TOKEN] | --dump | --healthcheck | "
+                            "--config-doc | --help | --version]\n";
 
 static const char help[] =
     "\n"
@@ -22,6 +23,9 @@ static const char help[] =
     "\n"
     "  -c, --config FILE  read this configuration (YAML); default: $TIDEGATE_CONFIG, or none\n"
     "      --check        check the configuration and end\n"
+    "      --as TOKEN     with --check: ask the project what the topics would show the user of "
+    "this\n"
+    "                     access token, against what the policies show, and what is missing\n"
     "      --dump         print the configuration in force, secrets starred, and end\n"
     "      --healthcheck  ask the gateway that runs with this configuration whether it is ready\n"
     "                     (admin.listen, /readyz), and end with 0 for yes, 1 for no\n"
@@ -32,8 +36,8 @@ static const char help[] =
     "Every key can be given as a variable: server.listen is TIDEGATE_SERVER_LISTEN.\n"
     "SIGTERM and SIGINT end the gateway after running requests. SIGHUP reads the file again.\n"
     "\n"
-    "Exit status: 0 ended as asked, 1 failed while starting or running, 2 wrong usage,\n"
-    "3 the configuration is not valid.\n";
+    "Exit status: 0 ended as asked, 1 failed while starting or running (--as: something was\n"
+    "found), 2 wrong usage, 3 the configuration is not valid.\n";
 
 struct option {
     const char *name;
@@ -79,40 +83,71 @@ static const char *path_from(char *const *environment)
     return NULL;
 }
 
-/* -c FILE, --config FILE, --config=FILE. Returns how many arguments it took, 0 for none. */
-static int take_path(char *const *argv, const char **ret_path)
+/* NAME VALUE or --name=VALUE. Returns how many arguments it took, 0 for none. */
+static int take_value(char *const *argv, const char *name, const char **ret_value)
 {
-    static const char joined[] = "--config=";
+    const size_t n = strlen(name);
 
-    if (strncmp(argv[0], joined, sizeof(joined) - 1) == 0) {
-        *ret_path = argv[0] + sizeof(joined) - 1;
-        return 1;
-    }
-    if (strcmp(argv[0], "-c") == 0 || strcmp(argv[0], "--config") == 0) {
-        *ret_path = argv[1] == NULL ? "" : argv[1];
+    if (strcmp(argv[0], name) == 0) {
+        *ret_value = argv[1] == NULL ? "" : argv[1];
         return 2;
     }
+    if (n > 2 && strncmp(argv[0], name, n) == 0 && argv[0][n] == '=') {
+        *ret_value = argv[0] + n + 1;
+        return 1;
+    }
     return 0;
+}
+
+/* -c FILE, --config FILE, --config=FILE. */
+static int take_path(char *const *argv, const char **ret_path)
+{
+    const int taken = take_value(argv, "-c", ret_path);
+
+    return taken > 0 ? taken : take_value(argv, "--config", ret_path);
+}
+
+/* What has a value. Returns how many arguments it took, 0 for none, -1: refused. */
+static int take_any(char *const *argv, struct tg_cli *cli, struct tg_buf *err)
+{
+    const char *value = NULL;
+    const char **place = &cli->path;
+    int taken = take_path(argv, &value);
+    const bool is_path = taken > 0;
+
+    if (!is_path) {
+        taken = take_value(argv, "--as", &value);
+        place = &cli->as;
+    }
+    if (taken > 0 && value[0] == '\0') {
+        (void)refuse(err, is_path ? "a file is wanted behind" : "a token is wanted behind",
+                     argv[0]);
+        return -1;
+    }
+    if (taken > 0 && *place != NULL) {
+        (void)refuse(err, is_path ? "only one file can be given" : "only one token can be given",
+                     is_path ? argv[0] : "--as");
+        return -1;
+    }
+    if (taken > 0) {
+        *place = value;
+    }
+    return taken;
 }
 
 enum tg_rc tg_cli_parse(int argc, char *const *argv, char *const *environment,
                         struct tg_cli *ret_cli, struct tg_buf *err)
 {
-    struct tg_cli cli = {TG_CLI_RUN, NULL};
+    struct tg_cli cli = {.action = TG_CLI_RUN};
 
     for (int i = 1; i < argc; i++) {
         const struct option *option = option_of(argv[i]);
-        const char *path = NULL;
-        int taken = take_path(&argv[i], &path);
+        const int taken = take_any(&argv[i], &cli, err);
 
-        if (taken > 0 && path[0] == '\0') {
-            return refuse(err, "a file is wanted behind", argv[i]);
-        }
-        if (taken > 0 && cli.path != NULL) {
-            return refuse(err, "only one file can be given", argv[i]);
+        if (taken < 0) {
+            return TG_EBADPARAM;
         }
         if (taken > 0) {
-            cli.path = path;
             i += taken - 1;
         } else if (option == NULL) {
             return refuse(err, "no such option", argv[i]);
@@ -121,6 +156,9 @@ enum tg_rc tg_cli_parse(int argc, char *const *argv, char *const *environment,
         } else {
             cli.action = option->action;
         }
+    }
+    if (cli.as != NULL && cli.action != TG_CLI_CHECK) {
+        return refuse(err, "only together with --check", "--as");
     }
     if (cli.path == NULL) {
         cli.path = path_from(environment);
@@ -162,6 +200,21 @@ static enum tg_exit ask_health(const struct tg_config *cfg, struct tg_buf *out, 
     return TG_EXIT_OK;
 }
 
+static enum tg_exit check_as(const struct tg_cli *cli, const struct tg_config *cfg,
+                             struct tg_buf *out, struct tg_buf *err)
+{
+    struct tg_declare *declare = NULL;
+    size_t n_findings = 0;
+    enum tg_rc rc = tg_declare_create(cfg, cli->path, err, &declare);
+
+    if (rc != TG_OK) {
+        return TG_EXIT_CONFIG;
+    }
+    rc = tg_check_as(cfg, declare, cli->as, out, err, &n_findings);
+    tg_declare_destroy(declare);
+    return rc == TG_OK && n_findings == 0 ? TG_EXIT_OK : TG_EXIT_FAILED;
+}
+
 static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environment,
                                   struct tg_config **ret_cfg, struct tg_buf *out,
                                   struct tg_buf *err)
@@ -169,6 +222,9 @@ static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environ
     struct tg_config *cfg = NULL;
     enum tg_exit status = TG_EXIT_OK;
 
+    if (cli->as != NULL && tg_check_as_token(cli->as, err) != TG_OK) {
+        return TG_EXIT_USAGE;
+    }
     if (tg_cli_load(cli->path, environment, &cfg, err) != TG_OK) {
         return TG_EXIT_CONFIG;
     }
@@ -182,6 +238,7 @@ static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environ
         status = ask_health(cfg, out, err);
     } else {
         tg_buf_str(out, TG_STR("The configuration is valid.\n"));
+        status = cli->as == NULL ? TG_EXIT_OK : check_as(cli, cfg, out, err);
     }
     tg_config_destroy(cfg);
     return status;
@@ -227,7 +284,7 @@ bool tg_cli_begin(int argc, char *const *argv, char *const *environment, const c
                   struct tg_config **ret_cfg, enum tg_exit *ret_exit)
 {
     struct tg_config *cfg = NULL;
-    struct tg_cli cli = {TG_CLI_RUN, NULL};
+    struct tg_cli cli = {.action = TG_CLI_RUN};
     struct tg_buf out;
     struct tg_buf err;
     bool is_written = false;

@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "config/load.h"
+#include "server/check_as.h"
 #include "server/cli.h"
 
 enum { MAX_WORDS = 8 };
@@ -43,7 +44,7 @@ static struct parsed parse(const char *const *args, const char *const *environme
 {
     struct words argv;
     struct words env;
-    struct tg_cli cli = {TG_CLI_RUN, NULL};
+    struct tg_cli cli = {.action = TG_CLI_RUN};
     struct tg_buf err;
     struct parsed parsed = {.path = ""};
 
@@ -104,6 +105,37 @@ Test(cli, what_makes_no_sense_is_refused)
     cr_expect_eq(parse(WORDS("tidegate", "--check", "--dump"), nothing).rc, TG_EBADPARAM);
 }
 
+Test(cli, a_check_as_a_user_takes_a_token)
+{
+    cr_expect_eq(parse(WORDS("tidegate", "--check", "--as", "a.b.c"), nothing).rc, TG_OK);
+    cr_expect_eq(parse(WORDS("tidegate", "--as=a.b.c", "--check"), nothing).rc, TG_OK);
+    cr_expect_eq(parse(WORDS("tidegate", "--as", "a.b.c"), nothing).rc, TG_EBADPARAM);
+    cr_expect_eq(parse(WORDS("tidegate", "--dump", "--as", "a"), nothing).rc, TG_EBADPARAM);
+    cr_expect_eq(parse(WORDS("tidegate", "--check", "--as"), nothing).rc, TG_EBADPARAM);
+    cr_expect_eq(parse(WORDS("tidegate", "--check", "--as="), nothing).rc, TG_EBADPARAM);
+    cr_expect_eq(parse(WORDS("tidegate", "--check", "--as=a", "--as=b"), nothing).rc, TG_EBADPARAM);
+}
+
+static enum tg_rc read_as(const char *token)
+{
+    struct tg_buf err = {.max = 4096};
+    enum tg_rc rc = tg_check_as_token(token, &err);
+
+    cr_expect_eq(err.n == 0, rc == TG_OK);
+    tg_buf_fini(&err);
+    return rc;
+}
+
+Test(cli, the_token_of_a_check_must_name_a_user)
+{
+    /* {"sub":"u","role":"authenticated","exp":1}, {"role":"anon","exp":1} */
+    cr_expect_eq(read_as("e30.eyJzdWIiOiJ1Iiwicm9sZSI6ImF1dGhlbnRpY2F0ZWQiLCJleHAiOjF9.x"), TG_OK);
+    cr_expect_eq(read_as("e30.eyJyb2xlIjoiYW5vbiIsImV4cCI6MX0.x"), TG_EBADTOKEN);
+    cr_expect_eq(read_as("e30.eyJzdWIiOiJ1"), TG_EBADTOKEN);
+    cr_expect_eq(read_as("sb_secret_x"), TG_EBADTOKEN);
+    cr_expect_eq(read_as(""), TG_EBADTOKEN);
+}
+
 struct acted {
     enum tg_exit status;
     struct tg_config *cfg;
@@ -113,7 +145,7 @@ struct acted {
 
 static void act(struct acted *a, enum tg_cli_action action, const char *const *environment)
 {
-    struct tg_cli cli = {action, NULL};
+    struct tg_cli cli = {.action = action};
     struct words env;
 
     *a = (struct acted){.cfg = NULL};

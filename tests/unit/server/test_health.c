@@ -76,7 +76,7 @@ Test(health, the_option_ends_with_0_for_ready_and_1_otherwise)
 {
     tg_count ready = {0};
     struct tg_admin *admin = admin_on("127.0.0.1", &ready);
-    const struct tg_cli cli = {TG_CLI_HEALTHCHECK, NULL};
+    const struct tg_cli cli = {.action = TG_CLI_HEALTHCHECK, .path = NULL};
     char listen[80];
     char url[] = "TIDEGATE_SUPABASE_URL=http://127.0.0.1:1";
     char key[] = "TIDEGATE_SUPABASE_ANON_KEY=a";
