@@ -168,20 +168,20 @@ struct reader_of {
     bool is_user;
 };
 
-static bool says_column(tg_str message, tg_str column)
+static bool says_column(const char *message, tg_str column)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf what = {.max = 256};
+    const char *text = NULL;
 
     (void)tg_buf_printf(&what, ".%.*s does not exist", TG_STR_ARG(column));
-    return memmem(message.p, message.n, what.p, what.n) != NULL;
+    text = tg_buf_cstr(&what);
+    return text != NULL && strstr(message, text) != NULL;
 }
 
 static void explain_columns(struct check *c, const struct reader_of *r, const char *message)
 {
-    const tg_str text = tg_str_of(message);
-
     for (size_t i = 0; i < r->table->n_pk; i++) {
-        if (says_column(text, r->table->pk[i])) {
+        if (says_column(message, r->table->pk[i])) {
             say(c, "finding", "primary-key", r->subject,
                 "table %.*s.%.*s has no column %.*s, which is configured as its primary key. "
                 "Fix: tables: { %.*s.%.*s: { primary_key: [...] } }",

@@ -35,7 +35,7 @@ struct tg_probe {
     uint64_t channel;     /* the newest */
     bool is_following;
     struct tg_timer timer;
-    struct tg_probe_answer *answer; /* of what runs now */
+    struct tg_probe_answer followed; /* how it ended */
 };
 
 static void tell(struct tg_probe_answer *a, enum tg_rc rc, unsigned status, tg_str message)
@@ -251,7 +251,7 @@ static void end_following(struct tg_probe *p, enum tg_rc rc, tg_str message)
 {
     p->is_following = false;
     tg_loop_timer_stop(p->loop, &p->timer);
-    tell(p->answer, rc, 0, message);
+    tell(&p->followed, rc, 0, message);
     tg_loop_stop(p->loop);
 }
 
@@ -365,26 +365,23 @@ struct tg_probe_answer tg_probe_follow(struct tg_probe *p, const struct tg_table
                                             .table = table->name,
                                             .token = is_service ? TG_STR("") : bearer,
                                             .is_service = is_service};
-    struct tg_probe_answer answer = {.rc = TG_OK};
     enum tg_rc rc = start_link(p);
 
     p->channel++;
-    p->answer = &answer;
+    p->followed = (struct tg_probe_answer){.rc = TG_OK};
     p->is_following = true;
     if (rc == TG_OK) {
         rc = tg_link_join(p->link, p->channel, &channel);
     }
     if (rc != TG_OK) {
         p->is_following = false;
-        tell(&answer, rc, 0, tg_str_of(tg_rc_text(rc)));
-        return answer;
+        tell(&p->followed, rc, 0, tg_str_of(tg_rc_text(rc)));
+        return p->followed;
     }
     tg_loop_defer(p->loop, begin_waiting, p);
     tg_loop_run(p->loop);
-    if (answer.rc != TG_EREFUSED && tg_link_leave(p->link, p->channel) != TG_OK) {
-        p->is_following = false; /* it stays joined until the link stops: nobody listens to it */
-    }
-    return answer;
+    /* It stays joined until the link stops, soon: leaving could fail, and to no use. */
+    return p->followed;
 }
 
 /* ---- life ---- */
