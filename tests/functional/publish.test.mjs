@@ -159,7 +159,10 @@ onBothStores((start) => {
     const parked = poll({ wait: '20' });
     const sent = await publish(gateway.url, stack, numbers(5).map((payload) => ({ topic, payload })));
     assert.ok((await (await parked).json()).events.length > 0);
-    const { events } = await (await poll({})).json();
+    const events = await until(async () => {
+      const body = await (await poll({})).json();
+      return body.events.length === 5 && body.events;
+    }, 'all five, which the log may bring one after the other');
     const ids = sent.map((e) => e.id);
     assert.deepEqual(events.map((e) => [e.id, e.payload]), ids.map((id, i) => [id, i]));
     assert.deepEqual((await takeMany(sse, 5)).map((e) => e.id), ids);
