@@ -86,7 +86,7 @@ async function runMatrix(t, settings) {
       }
     }
     const last = await world.close();
-    const isSettled = (f) => (isMember(f) ? f.stay !== null && f.rows.has(last.get(f.trip)) : f.stay === null);
+    const isSettled = (f) => (isMember(f) ? f.stay?.reads === 0 && f.rows.has(last.get(f.trip)) : f.stay === null);
     await until(
       () => {
         followers.forEach((f) => isMember(f) && f.wake());

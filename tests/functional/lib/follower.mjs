@@ -34,7 +34,7 @@ export class Follower {
   #begin(cursor) {
     this.cursor = cursor;
     if (this.stay === null) {
-      this.stay = { from: this.clock(), events: [] };
+      this.stay = { from: this.clock(), events: [], reads: 0 };
       this.stays.push(this.stay);
       this.#reread();
     }
@@ -43,6 +43,7 @@ export class Follower {
   /** After a subscription, and after a reset, an app reads what is there; newer events win. */
   #reread() {
     const { stay } = this;
+    stay.reads++;
     this.reading = (async () => {
       const since = stay.events.length;
       let rows = null;
@@ -62,6 +63,7 @@ export class Follower {
           this.rows.set(id, row);
         }
       }
+      stay.reads--;
     })();
   }
 
