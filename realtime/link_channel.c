@@ -211,6 +211,19 @@ static bool is_final(tg_str text)
            says(text, "Unauthorized") || says(text, "TopicNameRequired");
 }
 
+/* The service has no other token: its key may only be worth more on a new socket, for the edge
+ * makes a token of it at each connect. */
+static bool begins_anew(const struct channel *ch, tg_str text)
+{
+    if (!ch->socket->is_service || !is_token_trouble(text)) {
+        return false;
+    }
+    tg_log_limited(TG_LOG_WARN, "service_token", 10, TG_KN("channel", ch->id),
+                   TG_KS("reason", text));
+    tg_ws_close(ch->socket->ws);
+    return true;
+}
+
 static void on_reply(struct channel *ch, const struct tg_phoenix *f)
 {
     bool ok = false;
@@ -233,6 +246,10 @@ static void on_reply(struct channel *ch, const struct tg_phoenix *f)
     } else if (is_final(response)) {
         tg_count_add(&ch->link->counts.join_errors, 1);
         refuse_channel(ch, response);
+        return;
+    } else if (begins_anew(ch, response)) {
+        tg_count_add(&ch->link->counts.join_errors, 1);
+        channel_lose(ch, "token", false, 0);
         return;
     } else {
         tg_count_add(&ch->link->counts.join_errors, 1);
@@ -278,6 +295,8 @@ static void on_system(struct channel *ch, tg_str payload)
     }
     if (is_final(message)) {
         refuse_channel(ch, message);
+    } else if (begins_anew(ch, message)) {
+        channel_lose(ch, "token", false, 0);
     } else if (is_token_trouble(message)) {
         /* phx_close follows; by then the channel is parked and the close is ignored. */
         channel_lose(ch, "token", true, 0);

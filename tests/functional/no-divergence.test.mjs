@@ -1,6 +1,7 @@
 // Upstream fails in every way it knows, at random, while rows are written. A declared topic with
 // `catchup` ends equal to the table whatever was lost; one without is told of every loss that has
 // a sign. RUNS=200 makes many runs (about a few seconds each), SEED=<n> repeats one.
+// not under sanitizers: it waits for reconnects most of the time; the declared tests run there
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Follower } from './lib/follower.mjs';
@@ -9,7 +10,7 @@ import { startRedis } from './lib/redis.mjs';
 import { placeGateway, randomFrom, seedOf, until } from './lib/streams.mjs';
 import { readTasks, rowsHeld, TABLES, TRIP_TASKS, World } from './lib/world.mjs';
 
-const RUNS = Number(process.env.RUNS ?? 6);
+const RUNS = Number(process.env.RUNS ?? 4);
 const STEPS = 30;
 const stack = useLocalbase();
 const { catchup: _, ...WITHOUT } = TRIP_TASKS;
