@@ -106,7 +106,7 @@ Test(stream_check, checks_every_page_and_what_earliest_asks_for)
     w->opts.page_entries = 2;
     world_start(w);
     for (int i = 1; i <= 5; i++) {
-        char text[8];
+        char text[12];
 
         (void)snprintf(text, sizeof(text), "%d", i);
         (void)append_row(w, 'a', text, i);
