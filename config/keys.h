@@ -177,7 +177,13 @@
     K(strict, per_user, U32, "10", "1", "1000", RESTART, PLAIN,                                    \
       "Strict topics that one user may follow at once.")                                           \
     K(strict, max_feeds, U32, "1000", "1", "100000", RESTART, PLAIN,                               \
-      "Upstream channels for strict topics, over all users.")
+      "Upstream channels for strict topics, over all users.")                                      \
+    K(strict, index_rows, U32, "10000", "1", "10000000", RESTART, PLAIN,                           \
+      "Rows of one strict topic whose primary keys are kept, so that only their DELETEs are "      \
+      "told. "                                                                                     \
+      "Beyond it the DELETE of an unknown row is a gap.")                                          \
+    K(strict, index_total, U32, "1000000", "1", "100000000", RESTART, PLAIN,                       \
+      "The same over all strict topics; about 110 bytes a row.")
 
 #define TG_CONFIG_INDEX(K)                                                                         \
     K(index, max_rows, U32, "1000000", "1", "100000000", RESTART, PLAIN,                           \
@@ -188,7 +194,8 @@
     K(index, max_waiting, U32, "10000", "10", "1000000", RESTART, PLAIN,                           \
       "Changes of one table that wait while it is read. More of them begin the reading anew.")     \
     K(index, verify, DURATION, "5m", "0", "1d", RESTART, PLAIN,                                    \
-      "How often a table with catchup is compared with what its topics were told; 0: never.")
+      "How often a table with catchup is compared with what its topics were told, and the rows "   \
+      "that a strict topic's class can see are read anew; 0: never.")
 
 #define TG_CONFIG_ACCESS(K)                                                                        \
     K(access, per_second, U32, "200", "1", "100000", RESTART, PLAIN,                               \

@@ -275,8 +275,8 @@ void tg_tables_doc(struct tg_buf *out)
         "| `tables.<schema>.<table>.primary_key` | `[id]` | 1 to 8 columns | Its primary key, in "
         "its order. |\n"
         "| `tables.<schema>.<table>.catchup` | empty | a column | One that **every** write "
-        "changes, such as `updated_at` kept by a trigger. What a gap hid is read again by it. "
-        "|\n";
+        "changes, such as `updated_at` kept by a trigger: the `catchup` of declared topics that "
+        "have none of their own. |\n";
 
     tg_buf_str(out, TG_STR(text));
 }

@@ -6,11 +6,24 @@
 
 #include "util/buf.h"
 
-/* Appends the event's JSON object for `topic` to `out`. `payload` is that of a
- * postgres_changes frame. Of an UPDATE's old_record only members stay whose value the new record
- * shows as well: the whole old row can leak past RLS (reference/realtime-protocol.md 8.4).
- * TG_OK; TG_EUNSUPPORTED: the event has `errors`, a sign that something was lost (nothing is
- * appended); TG_EBADJSON; TG_ELIMIT. */
-enum tg_rc tg_change_event(tg_str payload, tg_str topic, struct tg_buf *out) TG_MUST_USE;
+struct tg_table;
+
+/* All [borrowed] from the payload. */
+struct tg_change {
+    tg_str data;
+    tg_str record; /* of an INSERT and an UPDATE */
+    tg_str old;    /* empty: there is none */
+    bool is_delete;
+};
+
+/* `payload` is that of a postgres_changes frame. TG_OK; TG_EUNSUPPORTED: the event has `errors`, a
+ * sign that something was lost; TG_EBADJSON. */
+enum tg_rc tg_change_parse(tg_str payload, struct tg_change *ret_change) TG_MUST_USE;
+
+/* Appends the event's JSON object for `topic` to `out`. Of the old record only the primary key of
+ * `table` stays: the whole old row can leak past RLS (reference/realtime-protocol.md 8.4); NULL:
+ * nothing of it. TG_OK; TG_EBADJSON; TG_ELIMIT. */
+enum tg_rc tg_change_event(const struct tg_change *c, tg_str topic, const struct tg_table *table,
+                           struct tg_buf *out) TG_MUST_USE;
 
 #endif

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "realtime/change.h"
 #include "realtime/rows.h"
+#include "realtime/strict.h"
 #include "util/log.h"
 
-enum { MAX_EVENT_BYTES = 4 * 1024 * 1024, MIN_TOKEN_SECS = 60, MAX_GAP_LINES = 600 };
+enum { MIN_TOKEN_SECS = 60, MAX_GAP_LINES = 600 };
 
 #define REMOTE_RETRY TG_SEC(2)
 
@@ -25,7 +25,7 @@ static int64_t now_sec(void)
 
 /* A filter's values are what users look for: neither the topic nor upstream's words about it
  * (which quote them behind the first colon) are logged with them. */
-static tg_str logged_topic(const struct feed *f)
+tg_str feed_logged_topic(const struct feed *f)
 {
     const struct tg_topic_name *t = &f->name;
 
@@ -67,6 +67,16 @@ static void name_channel(uint64_t id, char *out, size_t n)
     (void)snprintf(out, n, "%llu", (unsigned long long)id);
 }
 
+static void go_down(struct feed *f)
+{
+    f->is_up = false;
+    if (f->rows != NULL) {
+        rows_down(f->rows);
+    } else {
+        strict_down(f->strict);
+    }
+}
+
 static void forget_channel(struct feed *f)
 {
     char name[24];
@@ -74,10 +84,7 @@ static void forget_channel(struct feed *f)
     name_channel(f->link_id, name, sizeof(name));
     (void)tg_map_remove(&f->hub->channels, tg_str_of(name));
     f->link_id = 0;
-    f->is_up = false;
-    if (f->rows != NULL) {
-        rows_down(f->rows);
-    }
+    go_down(f);
 }
 
 static void leave(struct feed *f)
@@ -134,14 +141,7 @@ static void watch_token(struct feed *f)
     }
 }
 
-struct pending {
-    struct tg_hub *hub;
-    tg_id feed;
-    const char *why; /* of a gap */
-    uint64_t number; /* of an append of the feed */
-};
-
-void *feed_pend(const struct feed *f)
+struct pending *feed_pend(const struct feed *f)
 {
     struct pending *p = TG_NEW(struct pending);
 
@@ -184,13 +184,15 @@ static void on_lease(enum tg_rc rc, uint64_t fence, tg_str holder, void *arg)
         if (!tg_timer_is_on(&f->timer)) {
             watch_token(f);
         }
-        if (f->is_up) {
-            feed_lost(f, f->gap_reason); /* still joined from before: only the log was away */
+        if (f->is_up && f->rows != NULL) {
+            rows_lost(f->rows, f->gap_reason);
+        } else if (f->is_up) {
+            feed_need_gap(f, f->gap_reason); /* still joined from before: only the log was away */
         } else {
             join(f);
         }
     } else if (rc == TG_ECONFLICT) {
-        tg_log(TG_LOG_INFO, "feed_remote", TG_KS("topic", logged_topic(f)),
+        tg_log(TG_LOG_INFO, "feed_remote", TG_KS("topic", feed_logged_topic(f)),
                TG_KS("holder", holder));
         leave(f);
         if (f->state != FEED_REMOTE) {
@@ -227,7 +229,7 @@ static void take_lease(struct feed *f)
 void feed_fenced(struct feed *f)
 {
     if (f->fence != 0) {
-        tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", logged_topic(f)));
+        tg_log(TG_LOG_WARN, "lease_lost", TG_KS("topic", feed_logged_topic(f)));
         f->fence = 0;
         leave(f);
         take_lease(f);
@@ -283,7 +285,7 @@ static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
         return;
     }
     tg_count_add(&f->hub->counts.gaps, 1);
-    tg_log_limited(TG_LOG_INFO, "gap", MAX_GAP_LINES, TG_KS("topic", logged_topic(f)),
+    tg_log_limited(TG_LOG_INFO, "gap", MAX_GAP_LINES, TG_KS("topic", feed_logged_topic(f)),
                    TG_KZ("why", why));
     f->gap_at = pos;
     feed_settle(f);
@@ -292,7 +294,7 @@ static void on_gap(enum tg_rc rc, struct tg_pos pos, void *arg)
 void feed_settle(struct feed *f)
 {
     if (f->is_up && !f->gap_pending && f->n_gaps_under_way == 0 && f->state == FEED_JOINING &&
-        (f->rows == NULL || rows_are_whole(f->rows))) {
+        (f->rows == NULL ? strict_is_read(f->strict) : rows_are_whole(f->rows))) {
         f->live_from = f->gap_at;
         set_state(f, FEED_LIVE);
         hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
@@ -334,8 +336,26 @@ void feed_lost(struct feed *f, const char *reason)
     if (f->rows != NULL) {
         rows_lost(f->rows, reason);
     } else {
-        feed_need_gap(f, reason);
+        strict_lost(f->strict, reason);
     }
+}
+
+static void settle_owed(struct feed *f)
+{
+    tg_usec now = tg_loop_now(f->hub->loop);
+
+    if (f->owes_gap && now >= f->gap_not_before && f->fence != 0) {
+        f->owes_gap = false;
+        f->gap_not_before = now + f->hub->opts.reset_spread;
+        feed_need_gap(f, "deletes");
+    }
+}
+
+void feed_unknown_delete(struct feed *f)
+{
+    tg_count_add(&f->hub->counts.unknown_deletes, 1);
+    f->owes_gap = true;
+    settle_owed(f);
 }
 
 void feed_sweep(struct feed *f)
@@ -343,8 +363,11 @@ void feed_sweep(struct feed *f)
     if (f->gap_pending && f->is_up) {
         write_gap(f);
     }
+    settle_owed(f);
     if (f->rows != NULL) {
         rows_sweep(f->rows);
+    } else {
+        strict_sweep(f->strict);
     }
     if (f->state == FEED_JOINING && f->link_id == 0 && f->token != NULL) {
         join(f);
@@ -368,13 +391,10 @@ void feed_on_up(struct feed *f)
 
 void feed_on_down(struct feed *f, const char *why, bool needs_token)
 {
-    f->is_up = false;
+    go_down(f);
     f->was_down = true;
     f->gap_at = (struct tg_pos){0};
-    if (f->rows != NULL) {
-        rows_down(f->rows);
-    }
-    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", logged_topic(f)), TG_KZ("why", why));
+    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", feed_logged_topic(f)), TG_KZ("why", why));
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING);
         hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
@@ -391,7 +411,7 @@ void feed_on_down(struct feed *f, const char *why, bool needs_token)
 
 void feed_on_refused(struct feed *f, tg_str message)
 {
-    tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", logged_topic(f)),
+    tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", feed_logged_topic(f)),
            TG_KS("message", logged_message(f, message)));
     forget_channel(f);
     if (f->rows != NULL) {
@@ -404,77 +424,14 @@ void feed_on_refused(struct feed *f, tg_str message)
     feed_close(f);
 }
 
-static void on_append_failed(struct feed *f, enum tg_rc rc, uint64_t number)
-{
-    tg_count_add(&f->hub->counts.append_errors, 1);
-    if (rc == TG_EFENCED) {
-        feed_fenced(f);
-        return;
-    }
-    tg_log_limited(TG_LOG_WARN, "append_failed", 10, TG_KS("topic", logged_topic(f)),
-                   TG_KZ("rc", tg_rc_name(rc)));
-    /* Written or not, nobody can tell: that is a gap. One behind it covers it as well. */
-    if (number > f->gap_after) {
-        feed_need_gap(f, "store");
-    }
-}
-
-static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
-{
-    struct pending *p = arg;
-    struct tg_hub *h = p->hub;
-    uint64_t number = p->number;
-    struct feed *f = feed_unpend(p);
-
-    (void)pos;
-    h->n_appends--;
-    if (f != NULL && rc != TG_OK) {
-        on_append_failed(f, rc, number);
-    }
-    hub_drain_link(h);
-}
-
 void feed_on_change(struct feed *f, tg_str payload)
 {
-    TG_CLEANUP(tg_buf_fini) struct tg_buf event = {.max = MAX_EVENT_BYTES};
-    struct tg_hub *h = f->hub;
-    struct tg_write w = {0};
-    struct pending *p = NULL;
-    enum tg_rc rc = TG_OK;
-
-    tg_count_add(&h->counts.changes, 1);
+    tg_count_add(&f->hub->counts.changes, 1);
     if (f->rows != NULL) {
         rows_on_change(f->rows, payload);
-        return;
+    } else {
+        strict_on_change(f->strict, payload);
     }
-    rc = tg_change_event(payload, f->name.name, &event);
-    if (rc != TG_OK) {
-        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", logged_topic(f)),
-                       TG_KZ("rc", tg_rc_name(rc)));
-        feed_need_gap(f, "errors");
-        return;
-    }
-    if (!h->store_up || f->fence == 0) {
-        feed_need_gap(f, "store");
-        return;
-    }
-    w = (struct tg_write){.epoch = &h->epoch,
-                          .feed = tg_str_of(f->key),
-                          .fence = f->fence,
-                          .topic = tg_str_of(f->key),
-                          .payload = tg_buf_view(&event)};
-    p = feed_pend(f);
-    p->number = ++f->n_appends;
-    rc = tg_store_append(h->store, &w, on_appended, p);
-    if (rc != TG_OK) {
-        free(p);
-        tg_log_limited(TG_LOG_WARN, "append_failed", 10, TG_KS("topic", logged_topic(f)),
-                       TG_KZ("rc", tg_rc_name(rc)));
-        feed_need_gap(f, "store");
-        return;
-    }
-    h->n_appends++;
-    tg_count_add(&h->counts.appended, 1);
 }
 
 /* ---- the store ---- */
@@ -507,7 +464,7 @@ static void on_timer(struct tg_timer *t)
 
     if (f->exp_sec <= now_sec()) {
         /* Coverage ends with the last valid token; the next join writes the gap. */
-        tg_log(TG_LOG_INFO, "feed_expired", TG_KS("topic", logged_topic(f)));
+        tg_log(TG_LOG_INFO, "feed_expired", TG_KS("topic", feed_logged_topic(f)));
         hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
         feed_close(f);
         return;
@@ -537,6 +494,9 @@ void feed_offer_token(struct feed *f, tg_str token, int64_t exp_sec)
     free(f->token);
     f->token = tg_str_dup(token);
     f->exp_sec = exp_sec;
+    if (f->strict != NULL) {
+        strict_on_token(f->strict);
+    }
     if (f->link_id != 0) {
         (void)!tg_link_token(h->link, f->link_id, token);
     } else if (f->state == FEED_IDLE) {
@@ -583,6 +543,7 @@ void feed_close(struct feed *f)
     }
     tg_loop_timer_stop(h->loop, &f->timer);
     rows_destroy(f->rows);
+    strict_destroy(f->strict);
     tg_ids_remove(&h->feed_ids, f->id);
     tg_list_remove(&f->node);
     (void)tg_map_remove(&h->feed_keys, tg_str_of(f->key));

@@ -208,7 +208,7 @@ void declared_gone(struct rows *r, const struct row_change *c)
     struct tg_index_row old = {0};
 
     if (!tg_index_find(r->index, c->pk, &old)) {
-        rows_unknown_delete(r);
+        feed_unknown_delete(r->feed);
         return;
     }
     (void)tg_buf_str(&key, old.key);

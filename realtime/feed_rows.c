@@ -308,24 +308,6 @@ enum tg_rc rows_parse_value(tg_str value, tg_str *ret_key, uint64_t *ret_hash)
     return TG_OK;
 }
 
-static void settle_gap(struct rows *r)
-{
-    tg_usec now = tg_loop_now(r->feed->hub->loop);
-
-    if (r->owes_gap && now >= r->gap_not_before && r->feed->fence != 0) {
-        r->owes_gap = false;
-        r->gap_not_before = now + r->feed->hub->opts.reset_spread;
-        feed_need_gap(r->feed, "deletes");
-    }
-}
-
-void rows_unknown_delete(struct rows *r)
-{
-    tg_count_add(&r->feed->hub->counts.unknown_deletes, 1);
-    r->owes_gap = true;
-    settle_gap(r);
-}
-
 /* ---- coverage ---- */
 
 bool rows_are_whole(const struct rows *r)
@@ -416,7 +398,6 @@ void rows_sweep(struct rows *r)
 {
     count_index(r, tg_index_rows(r->index));
     watch(r);
-    settle_gap(r);
     if (r->outs != NULL) {
         flush_outs(r);
     }

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "realtime/hub_int.h"
+#include "realtime/strict.h"
 #include "util/log.h"
 
 enum { MAX_MAILS = 65536 };
@@ -177,6 +177,7 @@ static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
     if (feed_open(h, &m->name, m->key, tg_str_of(m->user_id), &f) != TG_OK) {
         return NULL;
     }
+    f->strict = strict_create(f);
     user_of(h, m->user_id)->n_feeds++;
     t = new_topic(h, m);
     t->feed = f;

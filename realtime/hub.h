@@ -29,8 +29,12 @@ struct tg_hub_opts {
     unsigned page_rows;               /* at once while a table is read */
     unsigned max_waiting;             /* changes of one table, meanwhile */
     size_t index_rows;                /* of one table; more: its deletes mean a gap */
-    tg_usec verify;                   /* a table with `catchup` is compared so often; 0: never */
-    tg_usec reset_spread;             /* deletes of rows that nobody knew: one gap in so long */
+    tg_usec verify; /* a table with `catchup`, and a strict topic, is read so often; 0: never */
+    /* Of strict topics the keys of the rows that a class may know, of each and of all. */
+    const struct tg_table_list *tables; /* for the life of the process; NULL: all have `id` */
+    const char *anon_key;
+    size_t strict_rows, strict_rows_total;
+    tg_usec reset_spread; /* deletes of rows that nobody knew: one gap in so long */
 };
 
 struct tg_hub_counts {
@@ -39,7 +43,8 @@ struct tg_hub_counts {
     /* Of tables that are followed whole. */
     tg_count rows_indexed, fills, fill_errors, repaired_inserts, repaired_updates, repaired_deletes,
         verifies, verify_differences, unknown_deletes, rows_read_again, rows_partial, access_words;
-    tg_count store_up; /* 1 or 0 */
+    tg_count strict_rows, hidden_deletes; /* of strict topics */
+    tg_count store_up;                    /* 1 or 0 */
 };
 
 /* Before the threads start. */

@@ -22,8 +22,9 @@ enum feed_state { FEED_IDLE, FEED_LEASING, FEED_REMOTE, FEED_JOINING, FEED_LIVE 
 
 struct feed {
     struct tg_hub *hub;
-    struct rows *rows; /* of a whole table, followed from the start on; NULL: a strict topic's */
-    char *key;         /* of the feed in the store; a strict topic's is the topic's */
+    struct rows *rows;     /* of a whole table, followed from the start on, or */
+    struct strict *strict; /* a strict topic's; one of the two */
+    char *key;             /* of the feed in the store; a strict topic's is the topic's */
     char *user_id;
     struct tg_topic_name name;
     struct tg_list topics; /* those it feeds that somebody wants; a strict feed has one */
@@ -42,10 +43,12 @@ struct feed {
     uint64_t n_appends; /* begun, ever */
     uint64_t gap_after; /* the last gap stands behind so many of them, or will */
     const char *gap_reason;
-    tg_usec idle_since;    /* no worker is interested; 0: some are */
-    tg_id id;              /* for completions that may come later */
-    struct tg_timer timer; /* lease again, token's end */
-    struct tg_list node;   /* hub->feeds */
+    tg_usec gap_not_before; /* for deletes of unknown rows: one in so long */
+    bool owes_gap;          /* such a one */
+    tg_usec idle_since;     /* no worker is interested; 0: some are */
+    tg_id id;               /* for completions that may come later */
+    struct tg_timer timer;  /* lease again, token's end */
+    struct tg_list node;    /* hub->feeds */
 };
 
 struct topic {
@@ -78,7 +81,7 @@ struct tg_hub {
     struct tg_loop *loop;
     struct tg_link *link;
     struct tg_store *store;
-    struct tg_upstream *upstream; /* NULL: no table is followed */
+    struct tg_upstream *upstream; /* NULL: no table was read */
     pthread_t thread;
     bool started;
     bool stopping;
@@ -133,8 +136,18 @@ void feed_lost(struct feed *f, const char *reason);
 void feed_settle(struct feed *f);
 /* Somebody else appends: leaves, and asks for the lease. */
 void feed_fenced(struct feed *f);
+/* A row is gone that nobody knew: a gap, now or when `reset_spread` is over. */
+void feed_unknown_delete(struct feed *f);
+/* The topic without its filter's values, for the log. */
+tg_str feed_logged_topic(const struct feed *f);
 /* For completions: the feed may have been closed meanwhile (NULL). */
-void *feed_pend(const struct feed *f);
+struct pending {
+    struct tg_hub *hub;
+    tg_id feed;
+    const char *why; /* of a gap */
+    uint64_t number; /* of an append of the feed */
+};
+struct pending *feed_pend(const struct feed *f);
 struct feed *feed_unpend(void *arg);
 struct tg_hub *feed_hub(const void *arg);
 void feed_sweep(struct feed *f);
@@ -179,6 +192,8 @@ void hub_on_tail(const struct tg_entry *entries, size_t n, struct tg_pos last, b
 /* hub_tables.c */
 /* Feeds of declared topics' tables, and of those that take access away. Before the thread. */
 enum tg_rc hub_open_tables(struct tg_hub *h) TG_MUST_USE;
+/* h->upstream, to read tables with; made when it is needed first. */
+enum tg_rc hub_open_upstream(struct tg_hub *h) TG_MUST_USE;
 /* Whose access may have changed, to every worker: an entry of the log, or a word. */
 void hub_access_entry(struct tg_hub *h, tg_str payload);
 void hub_tell_access(struct tg_hub *h, const struct tg_access_word *word);

@@ -65,6 +65,12 @@ static void open_guard(struct tg_hub *h, const struct tg_table *table)
     h->n_guards++;
 }
 
+enum tg_rc hub_open_upstream(struct tg_hub *h)
+{
+    return h->upstream != NULL ? TG_OK
+                               : tg_upstream_create(h->loop, &h->opts.upstream, &h->upstream);
+}
+
 enum tg_rc hub_open_tables(struct tg_hub *h)
 {
     const struct tg_declared_list *list = h->opts.declared;
@@ -77,7 +83,7 @@ enum tg_rc hub_open_tables(struct tg_hub *h)
     for (size_t i = 0; i < list->n; i++) {
         n_tables += list->items[i].table != NULL || list->items[i].revoke_on.table != NULL;
     }
-    rc = n_tables == 0 ? TG_OK : tg_upstream_create(h->loop, &h->opts.upstream, &h->upstream);
+    rc = n_tables == 0 ? TG_OK : hub_open_upstream(h);
     if (rc != TG_OK || n_tables == 0) {
         return rc;
     }

@@ -82,8 +82,6 @@ struct rows {
     struct out **outs_end;
     size_t out_bytes;
 
-    tg_usec gap_not_before; /* unknown deletes: one gap in so long */
-    bool owes_gap;
     bool owes_access; /* everybody is to be asked again, which the log could not be told */
     bool is_watched;  /* as the workers were told */
 };
@@ -121,7 +119,6 @@ void rows_unindex(struct rows *r, tg_str pk);
 /* What the stored index has for a row. */
 void rows_put_value(struct tg_buf *out, tg_str key, uint64_t hash);
 enum tg_rc rows_parse_value(tg_str value, tg_str *ret_key, uint64_t *ret_hash) TG_MUST_USE;
-void rows_unknown_delete(struct rows *r);
 
 /* ---- feed_declared.c: changes of a declared topic's table ---- */
 

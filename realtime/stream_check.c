@@ -2,8 +2,8 @@
  *
  * An event was told upstream to those who could see its row when it was committed. Who reads it
  * later is shown only rows that PostgREST shows the class at this time: the page's primary keys are
- * asked in one go. DELETEs carry nothing but a primary key and pass: upstream tells them to
- * everybody who follows the table. What cannot be asked is never shown. */
+ * asked in one go. DELETEs are of rows that the class knew (strict.h), and pass. What cannot be
+ * asked is never shown. */
 #include <stdlib.h>
 
 #include "realtime/fanout_int.h"

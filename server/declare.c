@@ -106,8 +106,15 @@ static const struct tg_template *authorize_of(struct maker *m, size_t i,
     return *template;
 }
 
+/* Its own, or that of its table. */
+static tg_str catchup_of(const struct tg_config_topic *t, const struct tg_table *table)
+{
+    return t->catchup[0] == '\0' && table != NULL ? table->catchup : tg_str_of(t->catchup);
+}
+
 static void make_topic(struct maker *m, size_t i, const struct tg_config_topic *t)
 {
+    const struct tg_table *table = table_of(m->d, t->table);
     static const enum tg_key_type types[] = {
         [TG_TOPIC_BY_TEXT] = TG_KEY_TEXT,
         [TG_TOPIC_BY_UUID] = TG_KEY_UUID,
@@ -127,12 +134,12 @@ static void make_topic(struct maker *m, size_t i, const struct tg_config_topic *
                       .key = tg_str_of(t->revoke_on.key),
                       .user = tg_str_of(t->revoke_on.user)},
         .recheck = TG_MS(t->recheck_ms),
-        .table = table_of(m->d, t->table),
+        .table = table,
         .key = tg_str_of(t->key),
         .columns = to_strs(&m->d->arena, &t->columns),
         .n_columns = t->columns.n,
         .where = where_of(m, i, t),
-        .catchup = tg_str_of(t->catchup),
+        .catchup = catchup_of(t, table),
         .catches_inserts = t->catches_inserts,
         .deletes = deletes[t->deletes],
         .retain_for = TG_MS(t->retain_for_ms),

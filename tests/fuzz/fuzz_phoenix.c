@@ -3,6 +3,7 @@
  * program sees only text that is valid JSON, as the link does (tg_json_is_valid). */
 #include "realtime/change.h"
 #include "realtime/phoenix.h"
+#include "realtime/table.h"
 #include "util/json.h"
 
 static void check_inside(tg_str text, tg_str slice)
@@ -13,9 +14,13 @@ static void check_inside(tg_str text, tg_str slice)
 static void check_event(tg_str payload)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf out = {.max = 1U << 20};
+    static const tg_str id[] = {TG_STR_INIT("id")};
+    const struct tg_table table = {.pk = id, .n_pk = 1};
+    struct tg_change change = {0};
     tg_str topic = TG_STR_NONE;
 
-    if (tg_change_event(payload, TG_STR("table:a.b:c=eq.\"d\""), &out) == TG_OK) {
+    if (tg_change_parse(payload, &change) == TG_OK &&
+        tg_change_event(&change, TG_STR("table:a.b:c=eq.\"d\""), &table, &out) == TG_OK) {
         TG_ASSERT(tg_json_is_valid(tg_buf_view(&out)));
         TG_ASSERT(tg_json_member(tg_buf_view(&out), "topic", &topic) == TG_OK);
         TG_ASSERT(tg_str_eq(topic, TG_STR("\"table:a.b:c=eq.\\\"d\\\"\"")));

@@ -52,6 +52,7 @@ void start_tables(void)
     declared[2].catchup = TG_STR("updated_at");
     start_with(world_topics());
     world.tells_json = true;
+    world.holds_reads = true;
 }
 
 /* ---- reads ---- */
@@ -73,7 +74,7 @@ void tg_upstream_destroy(struct tg_upstream *up)
 enum tg_rc tg_reader_start(const struct tg_reader_opts *o, const struct tg_reader_handler *h,
                            void *arg, struct tg_reader **ret_reader)
 {
-    for (size_t i = 0; i < MAX_READS; i++) {
+    for (size_t i = 0; i < MAX_READS && world.read_rc == TG_OK; i++) {
         struct tg_reader *r = &world.reads[i];
 
         if (r->is_on) {
@@ -82,10 +83,11 @@ enum tg_rc tg_reader_start(const struct tg_reader_opts *o, const struct tg_reade
         *r = (struct tg_reader){.h = h, .arg = arg, .is_on = true};
         (void)snprintf(r->table, sizeof(r->table), "%.*s", TG_STR_ARG(o->table->name));
         (void)snprintf(r->filter, sizeof(r->filter), "%.*s", TG_STR_ARG(o->filter));
+        (void)snprintf(r->bearer, sizeof(r->bearer), "%.*s", TG_STR_ARG(o->bearer));
         *ret_reader = r;
         return TG_OK;
     }
-    return TG_EBUSY;
+    return world.read_rc == TG_OK ? TG_EBUSY : world.read_rc;
 }
 
 void tg_reader_resume(struct tg_reader *r)
@@ -129,6 +131,18 @@ void read_ends(const char *table, enum tg_rc rc)
     r->is_on = false;
     r->h->on_done(rc, 200, TG_STR(""), r->arg);
     turn();
+}
+
+bool end_read(void)
+{
+    for (size_t i = 0; i < MAX_READS; i++) {
+        if (world.reads[i].is_on) {
+            world.reads[i].is_on = false;
+            world.reads[i].h->on_done(TG_OK, 200, TG_STR(""), world.reads[i].arg);
+            return true;
+        }
+    }
+    return false;
 }
 
 void row_changes(uint64_t id, const char *type, const char *row)

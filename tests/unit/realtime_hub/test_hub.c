@@ -188,9 +188,9 @@ Test(hub, puts_a_gap_where_changes_were_too_many_to_wait)
     for (int i = 0; i < fit; i++) {
         (void)tg_buf_printf(&expected, "w0 t7 event %d\n", i);
     }
-    (void)tg_buf_printf(&expected, "w0 t7 reset\nw0 t7 event 100\n");
-    cr_assert_told(tg_buf_cstr(&expected));
+    cr_assert_told(tg_buf_cstr(&expected)); /* the last one is covered by the gap, too */
     pass(TG_SEC(1));
+    (void)tg_buf_printf(&expected, "w0 t7 reset\n");
     cr_assert_told(tg_buf_cstr(&expected));
     cr_assert_eq(tg_count_get(&tg_hub_counts(world.hub)->lost), (uint64_t)(100 - fit));
 }

@@ -109,6 +109,7 @@ Test(published, has_only_the_gaps_of_everybody)
     subscribe(NOTES, 7);
     bring_up("table:public.a", 8);
     link_up(1);
+    pass(TG_SEC(1));
     cr_assert_told("w0 t8 ready\nw0 t8 reset\n");
     forget();
     write_gap();

@@ -451,7 +451,7 @@ void link_changes(uint64_t id, int n)
 {
     char text[128];
 
-    (void)snprintf(text, sizeof(text), "{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":%d}}}", n);
+    (void)snprintf(text, sizeof(text), "{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":%d}}}", n);
     world.link.on_change(id, tg_str_of(text), world.link_arg);
     turn();
 }
@@ -560,6 +560,7 @@ void turn(void)
         is_busy = tg_mailbox_drain(world.mailbox, world.owner) > 0;
         is_busy = answer_all(world.answer_rc) || is_busy;
         is_busy = tail() || is_busy;
+        is_busy = (!world.holds_reads && end_read()) || is_busy;
     }
 }
 
@@ -604,6 +605,9 @@ void start_with(const struct tg_declared_list *declared)
                                      .page_rows = 100,
                                      .max_waiting = 100,
                                      .index_rows = 100,
+                                     .anon_key = "anon",
+                                     .strict_rows = 3,
+                                     .strict_rows_total = 5,
                                      .verify = TG_SEC(300),
                                      .reset_spread = TG_SEC(10)};
 

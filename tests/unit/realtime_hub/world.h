@@ -22,6 +22,7 @@ struct tg_reader {
     void *arg;
     char table[64];
     char filter[64];
+    char bearer[32];
     bool is_on;
     bool is_held;
 };
@@ -64,6 +65,8 @@ struct world {
     struct kept kept[MAX_KEPT];
     size_t n_kept;
     struct tg_reader reads[MAX_READS];
+    enum tg_rc read_rc;   /* the next reads are not started */
+    bool holds_reads;     /* they go on by hand; else they end at once, without rows */
     const char *class_id; /* of the next subscriptions; NULL: the user is the class */
     char link_told[8192]; /* orders to the link, one a line */
     char told[8192];      /* news and frames to the workers, one a line */
@@ -108,6 +111,8 @@ void row_changes(uint64_t id, const char *type, const char *row);
 struct tg_reader *read_of(const char *table);
 void read_rows(const char *table, const char *rows);
 void read_ends(const char *table, enum tg_rc rc);
+/* One of them, if there is any. */
+bool end_read(void);
 /* What was told since, and the stored index. */
 void keep_row(const char *feed, const char *pk, const char *value);
 /* NULL: none. */
