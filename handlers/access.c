@@ -1,12 +1,9 @@
-/* access.c - what is known of whose access, who waits for it, and who reads by it.
+/* access.c - what is known of whose access, who waits for it, and what the hub says about it.
  *
- * Invariants: a grant is idle, or somebody waits, reads or is answered. While a grant is held, so
- * is the stream of every reader of it. Before a reader's topic is revoked its use is gone: what the
- * transport does then (its client may leave) finds nothing half done. */
+ * Invariant: a grant is idle, or somebody waits, reads or is answered. */
 #include <stdlib.h>
 
 #include "handlers/access_int.h"
-#include "util/json.h"
 #include "util/log.h"
 
 #define FRESH TG_SEC(5) /* so old an answer is as good as asked now */
@@ -42,7 +39,7 @@ static bool is_known(const struct grant *g, bool is_fresh)
 }
 
 /* A tenth sooner at random, so that what was asked together parts. */
-static void plan_recheck(struct grant *g)
+void access_plan_recheck(struct grant *g)
 {
     tg_usec recheck = recheck_of(g);
     tg_usec due = g->asked_at + recheck - g->id * 2654435761U % (recheck / 10 + 1);
@@ -56,45 +53,6 @@ static void plan_retry(struct grant *g)
 
     tg_loop_timer_start(g->a->w->loop, &g->timer,
                         most / 2 + (g->id * 2654435761U + now_of(g)) % (most / 2 + 1));
-}
-
-/* ---- holding ---- */
-
-static void hold_reader(const struct tg_access *a, struct reader *r)
-{
-    if (r->n_held++ == 0 && r->client->stream != NULL) {
-        tg_count_add(&a->w->counts.access_held, 1);
-        tg_stream_hold(r->client->stream, TG_HOLD_ACCESS);
-    }
-}
-
-static void release_reader(struct reader *r)
-{
-    if (--r->n_held == 0 && r->client->stream != NULL) {
-        tg_stream_release(r->client->stream, TG_HOLD_ACCESS);
-    }
-}
-
-static void hold(struct grant *g)
-{
-    if (g->is_held) {
-        return;
-    }
-    g->is_held = true;
-    for (struct tg_list *n = g->uses.next; n != &g->uses; n = n->next) {
-        hold_reader(g->a, TG_CONTAINER_OF(n, struct use, at_grant)->reader);
-    }
-}
-
-static void release(struct grant *g)
-{
-    if (!g->is_held) {
-        return;
-    }
-    g->is_held = false;
-    for (struct tg_list *n = g->uses.next; n != &g->uses; n = n->next) {
-        release_reader(TG_CONTAINER_OF(n, struct use, at_grant)->reader);
-    }
 }
 
 /* ---- the life of a grant ---- */
@@ -128,7 +86,7 @@ static bool is_needed(const struct grant *g)
 }
 
 /* Nobody may need it any more: it is kept for who comes a moment later. */
-static void settle(struct grant *g)
+void access_settle(struct grant *g)
 {
     struct tg_access *a = g->a;
 
@@ -144,7 +102,7 @@ static void settle(struct grant *g)
     }
 }
 
-static void need(struct grant *g)
+void access_need(struct grant *g)
 {
     if (!tg_list_empty(&g->at_idle)) {
         tg_list_remove(&g->at_idle);
@@ -164,7 +122,7 @@ static void on_timer(struct tg_timer *t)
     }
 }
 
-static void take_token(struct grant *g, struct tg_token *token)
+void access_take_token(struct grant *g, struct tg_token *token)
 {
     if (token != NULL && token->exp_sec > g->token->exp_sec) {
         tg_token_unref(g->token);
@@ -185,7 +143,7 @@ static struct gtopic *topic_of(struct tg_access *a, const struct tg_topic_name *
     return t;
 }
 
-static struct grant *grant_of(struct tg_access *a, struct tg_token *token,
+struct grant *access_grant_of(struct tg_access *a, struct tg_token *token,
                               const struct tg_topic_name *name)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf key = {.max = (size_t)TG_TOPIC_MAX_BYTES * 2};
@@ -209,9 +167,9 @@ static struct grant *grant_of(struct tg_access *a, struct tg_token *token,
         tg_timer_init(&g->timer, on_timer);
         g->id = tg_ids_add(&a->ids, g);
         (void)tg_map_put(&a->grants, tg_str_of(g->key), g);
-        settle(g);
+        access_settle(g);
     } else {
-        take_token(g, token);
+        access_take_token(g, token);
     }
     return g;
 }
@@ -237,7 +195,7 @@ static struct tg_access_wait *wait_for(struct grant *g, tg_access_fn_done *done,
     struct tg_access_wait *wait = TG_NEW(struct tg_access_wait);
 
     *wait = (struct tg_access_wait){.grant = g, .done = done, .arg = arg};
-    need(g);
+    access_need(g);
     tg_list_append(&g->waits, &wait->node);
     return wait;
 }
@@ -251,7 +209,7 @@ enum tg_rc tg_access_ask(struct tg_access *a, const struct tg_access_question *q
     if (!tg_access_is_asked(q->name)) {
         return TG_OK;
     }
-    g = grant_of(a, q->token, q->name);
+    g = access_grant_of(a, q->token, q->name);
     if (is_known(g, q->is_fresh)) {
         tg_count_add(&a->w->counts.access_known, 1);
         return g->verdict == YES ? TG_OK : TG_EFORBIDDEN;
@@ -279,124 +237,7 @@ void tg_access_cancel(struct tg_access_wait *wait)
     g = wait->grant;
     tg_list_remove(&wait->node);
     free(wait);
-    settle(g);
-}
-
-/* ---- reading ---- */
-
-static tg_str address_of(struct tg_client *const *c)
-{
-    return tg_str_make((const char *)c, sizeof(struct tg_client *));
-}
-
-static struct reader *find_reader(const struct tg_access *a, struct tg_client *c)
-{
-    return tg_map_find(&a->readers, address_of(&c));
-}
-
-static struct use *find_use(const struct reader *r, tg_str name)
-{
-    for (struct tg_list *n = r->uses.next; n != &r->uses; n = n->next) {
-        struct use *u = TG_CONTAINER_OF(n, struct use, at_reader);
-
-        if (tg_str_eq(u->grant->topic->name.name, name)) {
-            return u;
-        }
-    }
-    return NULL;
-}
-
-void tg_access_follow(struct tg_access *a, struct tg_client *c, struct tg_token *token,
-                      const struct tg_topic_name *name)
-{
-    struct reader *r = NULL;
-    struct use *u = NULL;
-
-    if (!tg_access_is_asked(name)) {
-        return;
-    }
-    r = find_reader(a, c);
-    if (r == NULL) {
-        r = TG_NEW(struct reader);
-        r->client = c;
-        tg_list_init(&r->uses);
-        (void)tg_map_put(&a->readers, address_of(&c), r);
-    }
-    if (find_use(r, name->name) != NULL) {
-        return;
-    }
-    u = TG_NEW(struct use);
-    u->reader = r;
-    u->grant = grant_of(a, token, name);
-    need(u->grant);
-    tg_list_append(&u->grant->uses, &u->at_grant);
-    tg_list_append(&r->uses, &u->at_reader);
-    if (u->grant->is_held) {
-        hold_reader(a, r);
-    } else if (u->grant->verdict != YES) {
-        /* It was forgotten, or something changed, between the answer and here. */
-        hold(u->grant);
-        access_send(u->grant);
-    } else if (!u->grant->is_asking && !tg_timer_is_on(&u->grant->timer)) {
-        plan_recheck(u->grant);
-    }
-}
-
-/* Takes it off its lists. */
-static void drop_use(struct use *u)
-{
-    struct grant *g = u->grant;
-
-    tg_list_remove(&u->at_grant);
-    tg_list_remove(&u->at_reader);
-    free(u);
-    settle(g);
-}
-
-static void forget_reader(struct tg_access *a, struct reader *r)
-{
-    (void)tg_map_remove(&a->readers, address_of(&r->client));
-    free(r);
-}
-
-void tg_access_unfollow(struct tg_access *a, struct tg_client *c, tg_str name)
-{
-    struct reader *r = find_reader(a, c);
-    struct use *u = r == NULL ? NULL : find_use(r, name);
-
-    if (u == NULL) {
-        return;
-    }
-    if (u->grant->is_held) {
-        release_reader(r);
-    }
-    drop_use(u);
-    if (tg_list_empty(&r->uses)) {
-        forget_reader(a, r);
-    }
-}
-
-void tg_access_leave(struct tg_access *a, struct tg_client *c)
-{
-    struct reader *r = a == NULL ? NULL : find_reader(a, c);
-
-    if (r == NULL) {
-        return;
-    }
-    while (!tg_list_empty(&r->uses)) {
-        drop_use(TG_CONTAINER_OF(r->uses.next, struct use, at_reader));
-    }
-    forget_reader(a, r);
-}
-
-void tg_access_token(struct tg_access *a, struct tg_client *c, struct tg_token *token)
-{
-    const struct reader *r = a == NULL ? NULL : find_reader(a, c);
-
-    for (struct tg_list *n = r == NULL ? NULL : r->uses.next; r != NULL && n != &r->uses;
-         n = n->next) {
-        take_token(TG_CONTAINER_OF(n, struct use, at_reader)->grant, token);
-    }
+    access_settle(g);
 }
 
 /* ---- answers ---- */
@@ -414,51 +255,6 @@ static void answer_waits(struct grant *g, enum tg_rc rc)
     }
 }
 
-/* One reader less. Its stream goes on when nothing else holds it, without this topic. */
-static void revoke_one(struct grant *g, struct use *u)
-{
-    struct tg_access *a = g->a;
-    struct reader *r = u->reader;
-    struct tg_client *c = r->client;
-    bool was_held = g->is_held;
-
-    tg_list_remove(&u->at_grant);
-    tg_list_remove(&u->at_reader);
-    free(u);
-    tg_count_add(&a->w->counts.access_revoked, 1);
-    if (c->stream != NULL) {
-        tg_stream_revoke(c->stream, g->topic->name.name,
-                         TG_STR("this topic may not be read any more"));
-    }
-    r = find_reader(a, c);
-    if (r == NULL) {
-        return; /* its transport has ended it */
-    }
-    if (was_held) {
-        release_reader(r);
-    }
-    if (tg_list_empty(&r->uses)) {
-        forget_reader(a, r);
-    }
-}
-
-/* Why nothing comes, and that it comes again. */
-static void tell_readers(const struct grant *g, const char *state)
-{
-    TG_CLEANUP(tg_buf_fini) struct tg_buf json = {.max = (size_t)TG_TOPIC_MAX_BYTES * 8};
-
-    (void)tg_buf_str(&json, TG_STR("{\"topic\":"));
-    (void)tg_json_quote(&json, g->topic->name.name);
-    (void)tg_buf_printf(&json, ",\"state\":\"%s\"}", state);
-    for (struct tg_list *n = g->uses.next; n != &g->uses; n = n->next) {
-        const struct tg_client *c = TG_CONTAINER_OF(n, struct use, at_grant)->reader->client;
-
-        if (c->stream != NULL) {
-            (void)tg_stream_tell(c->stream, tg_frame_named(TG_STR("status"), tg_buf_view(&json)));
-        }
-    }
-}
-
 static void on_yes(struct grant *g)
 {
     g->verdict = YES;
@@ -466,11 +262,11 @@ static void on_yes(struct grant *g)
     g->failures = 0;
     if (g->is_told) {
         g->is_told = false;
-        tell_readers(g, "ready");
+        access_tell_readers(g, "ready");
     }
-    release(g);
+    access_release(g);
     if (!tg_list_empty(&g->uses)) {
-        plan_recheck(g);
+        access_plan_recheck(g);
     }
     answer_waits(g, TG_OK);
 }
@@ -481,10 +277,7 @@ static void on_no(struct grant *g)
     g->asked_at = g->sent_at;
     g->failures = 0;
     tg_count_add(&g->a->w->counts.access_refused, 1);
-    while (!tg_list_empty(&g->uses)) {
-        revoke_one(g, TG_CONTAINER_OF(g->uses.next, struct use, at_grant));
-    }
-    g->is_held = false;
+    access_revoke(g);
     answer_waits(g, TG_EFORBIDDEN);
 }
 
@@ -497,9 +290,9 @@ static void hold_unverified(struct grant *g)
         return;
     }
     tg_log_limited(TG_LOG_WARN, "access_unknown", 1, TG_KS("topic", g->topic->name.declared->name));
-    hold(g);
+    access_hold(g);
     g->is_told = true;
-    tell_readers(g, "unverified");
+    access_tell_readers(g, "unverified");
 }
 
 static void on_unknown(struct grant *g)
@@ -528,7 +321,7 @@ void access_answer(struct grant *g, enum tg_rc rc)
     /* Whoever was told may have done anything but to end what is needed. */
     g = tg_ids_find(&a->ids, id);
     if (g != NULL) {
-        settle(g);
+        access_settle(g);
     }
 }
 
@@ -538,7 +331,7 @@ void access_answer(struct grant *g, enum tg_rc rc)
 static void change(struct grant *g)
 {
     if (!tg_list_empty(&g->uses)) {
-        hold(g);
+        access_hold(g);
         access_send(g);
     } else if (g->is_asking) {
         access_send(g);

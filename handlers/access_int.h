@@ -1,5 +1,5 @@
-/* access_int.h - what access.c (verdicts, who waits and who reads) and access_ask.c (questions on
- * their way) share. Not for anybody else. */
+/* access_int.h - what access.c (verdicts, and who waits for them), access_use.c (who reads by them)
+ * and access_ask.c (questions on their way) share. Not for anybody else. */
 #ifndef TG_HANDLERS_ACCESS_INT_H
 #define TG_HANDLERS_ACCESS_INT_H
 
@@ -88,7 +88,21 @@ struct reader {
 };
 
 /* access.c */
+/* The one of this class and topic; idle, if it was not there. */
+struct grant *access_grant_of(struct tg_access *a, struct tg_token *token,
+                              const struct tg_topic_name *name);
+void access_take_token(struct grant *g, struct tg_token *token); /* if it lives longer */
+void access_need(struct grant *g);                               /* somebody does, from here on */
+void access_settle(struct grant *g);                             /* nobody may, any more */
+void access_plan_recheck(struct grant *g);
 void access_answer(struct grant *g, enum tg_rc rc); /* TG_OK, TG_EFORBIDDEN, TG_EACCESS */
+
+/* access_use.c */
+void access_hold(struct grant *g);
+void access_release(struct grant *g);
+void access_revoke(struct grant *g); /* takes the topic from all who read it */
+/* Why nothing comes, and that it comes again. */
+void access_tell_readers(const struct grant *g, const char *state);
 
 /* access_ask.c */
 /* Has it asked as soon as the budget allows. Nothing if it is queued; asked once more if it is
