@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "auth/token.h"
 #include "config/config.h"
 #include "config/doc.h"
 #include "config/load.h"
@@ -13,9 +14,10 @@
 
 #define HEALTH_TIMEOUT TG_SEC(2)
 
-static const char usage[] = "usage: tidegate [-c FILE]\n"
-                            "                [--check [--as TOKEN] | --dump | --healthcheck | "
-                            "--config-doc | --help | --version]\n";
+static const char usage[] =
+    "usage: tidegate [-c FILE]\n"
+    "                [--check [--as TOKEN | --as -] | --dump | --healthcheck | "
+    "--config-doc | --help | --version]\n";
 
 static const char help[] =
     "\n"
@@ -25,7 +27,8 @@ static const char help[] =
     "      --check        check the configuration and end\n"
     "      --as TOKEN     with --check: ask the project what the topics would show the user of "
     "this\n"
-    "                     access token, against what the policies show, and what is missing\n"
+    "                     access token, against what the policies show, and what is missing;\n"
+    "                     -: the token is read from standard input, unseen by other users\n"
     "      --dump         print the configuration in force, secrets starred, and end\n"
     "      --healthcheck  ask the gateway that runs with this configuration whether it is ready\n"
     "                     (admin.listen, /readyz), and end with 0 for yes, 1 for no\n"
@@ -215,6 +218,25 @@ static enum tg_exit check_as(const struct tg_cli *cli, const struct tg_config *c
     return rc == TG_OK && n_findings == 0 ? TG_EXIT_OK : TG_EXIT_FAILED;
 }
 
+/* The token of `--as -`: all of standard input, without the end of its line. */
+static enum tg_rc read_token(struct tg_buf *out, struct tg_buf *err)
+{
+    char bytes[4096];
+    ssize_t n = 0;
+
+    while ((n = read(STDIN_FILENO, bytes, sizeof(bytes))) > 0 || (n < 0 && errno == EINTR)) {
+        (void)tg_buf_str(out, tg_str_make(bytes, n > 0 ? (size_t)n : 0));
+    }
+    while (out->n > 0 && (out->p[out->n - 1] == '\n' || out->p[out->n - 1] == '\r')) {
+        out->n--;
+    }
+    if (n < 0 || tg_buf_rc(out) != TG_OK || out->n == 0) {
+        (void)tg_buf_str(err, TG_STR("tidegate: --as -: no token on standard input\n"));
+        return TG_EBADTOKEN;
+    }
+    return TG_OK;
+}
+
 static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environment,
                                   struct tg_config **ret_cfg, struct tg_buf *out,
                                   struct tg_buf *err)
@@ -244,10 +266,28 @@ static enum tg_exit act_on_config(const struct tg_cli *cli, char *const *environ
     return status;
 }
 
+/* With the token that stands on standard input. */
+static enum tg_exit act_as_told(const struct tg_cli *cli, char *const *environment,
+                                struct tg_buf *out, struct tg_buf *err)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf token = {.max = TG_TOKEN_MAX_BYTES + 2};
+    struct tg_cli told = *cli;
+    struct tg_config *cfg = NULL; /* a check leaves none */
+
+    if (read_token(&token, err) != TG_OK) {
+        return TG_EXIT_USAGE;
+    }
+    told.as = tg_buf_cstr(&token);
+    return act_on_config(&told, environment, &cfg, out, err);
+}
+
 enum tg_exit tg_cli_act(const struct tg_cli *cli, const char *version, char *const *environment,
                         struct tg_config **ret_cfg, struct tg_buf *out, struct tg_buf *err)
 {
     *ret_cfg = NULL;
+    if (cli->as != NULL && strcmp(cli->as, "-") == 0) {
+        return act_as_told(cli, environment, out, err);
+    }
     switch (cli->action) {
     case TG_CLI_RUN:
     case TG_CLI_CHECK:

@@ -27,7 +27,8 @@ enum tg_cli_action {
 struct tg_cli {
     enum tg_cli_action action;
     const char *path; /* of the configuration, or NULL; [borrowed] from argv or the environment */
-    const char *as;   /* of a check: a user's token, or NULL; [borrowed] from argv */
+    const char *as;   /* of a check: a user's token, or "-" for standard input, or NULL; [borrowed]
+                       * from argv */
 };
 
 enum { TG_CLI_TEXT_MAX = 2 * 1024 * 1024 };

@@ -21,9 +21,10 @@ before(async () => {
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 /** Runs the program to its end. */
-async function run(args) {
+async function run(args, input = '') {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('TIDEGATE_'));
-  const child = spawn(binary(), args, { env: Object.fromEntries(kept), stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(binary(), args, { env: Object.fromEntries(kept), stdio: 'pipe' });
+  child.stdin.on('error', () => {}).end(input); // it may end without reading
   const out = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr']) {
     child[name].setEncoding('utf8').on('data', (text) => {
@@ -209,6 +210,18 @@ describe('--check --as', () => {
   test('a project that does not answer', async () => {
     const settings = { ...tasks(), supabase: { url: 'http://127.0.0.1:9' } };
     await finds(settings, 'unreachable');
+  });
+
+  test('the token may stand on standard input', async () => {
+    const file = path.join(dir, 'stdin.yaml');
+    writeFileSync(file, JSON.stringify(inFrontOf(stack, tasks())));
+    const args = ['--check', '--as', '-', '-c', file];
+    const { stdout, code } = await run(args, `${stack.user1.token}\n`);
+    assert.match(stdout, /^The configuration is valid/);
+    assert.equal(code, (await run(['--check', '--as', stack.user1.token, '-c', file])).code);
+    const none = await run(args, '\n');
+    assert.equal(none.code, 2);
+    assert.match(none.stderr, /no token on standard input/);
   });
 
   test('wrong usage ends with 2: no token, none of a user, not a check', async () => {
