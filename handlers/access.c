@@ -362,7 +362,7 @@ static void on_topic_word(struct gtopic *t, tg_str user, void (*fn)(struct grant
     }
 }
 
-static void on_word(tg_str declared, tg_str key, tg_str user, void *arg)
+static void on_word(const struct tg_access_word *word, void *arg)
 {
     struct tg_access *a = arg;
     TG_CLEANUP(tg_buf_fini) struct tg_buf name = {.max = TG_TOPIC_MAX_BYTES};
@@ -370,21 +370,21 @@ static void on_word(tg_str declared, tg_str key, tg_str user, void *arg)
     tg_str text = TG_STR_NONE;
     void *value = NULL;
 
-    if (key.n > 0) {
-        (void)tg_buf_str(&name, declared);
+    if (word->key.n > 0) {
+        (void)tg_buf_str(&name, word->declared);
         (void)tg_buf_char(&name, ':');
-        (void)tg_buf_str(&name, key);
+        (void)tg_buf_str(&name, word->key);
         value = tg_map_find(&a->topics, tg_buf_view(&name));
         if (value != NULL) {
-            on_topic_word(value, user, change);
+            on_topic_word(value, word->user, change);
         }
         return;
     }
     while (tg_map_next(&a->topics, &at, &text, &value)) {
         struct gtopic *t = value;
 
-        if (declared.n == 0 || tg_str_eq(t->name.declared->name, declared)) {
-            on_topic_word(t, user, user.n > 0 ? change : suspect);
+        if (word->declared.n == 0 || tg_str_eq(t->name.declared->name, word->declared)) {
+            on_topic_word(t, word->user, word->user.n > 0 ? change : suspect);
         }
     }
 }

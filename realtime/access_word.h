@@ -8,6 +8,7 @@
 #define TG_REALTIME_ACCESS_WORD_H
 
 #include "util/buf.h"
+#include "util/clock.h"
 
 enum { TG_ACCESS_WORD_MAX = 4096 };
 
@@ -16,6 +17,8 @@ struct tg_access_word {
     tg_str declared; /* the topic's name without its key */
     tg_str key;
     tg_str user;
+    tg_usec at; /* when this gateway's hub told it, by tg_clock_mono_us(): who was asked at that
+                   time or later has answered with it in mind. Not in the log */
 };
 
 /* Appends the payload. */

@@ -67,10 +67,10 @@ struct tg_loop *tg_fanout_loop(const struct tg_fanout *f);
  * tg_fanout_stop(). */
 struct tg_store *tg_fanout_store(const struct tg_fanout *f, struct tg_epoch *ret_epoch);
 
-/* Access to a declared topic may have changed: of this key and this user; empty: of all of them.
- * On the worker's loop, before anything that the log has behind it. Texts borrowed for the call.
+/* Access to a declared topic may have changed. On the worker's loop, before anything that the log
+ * has behind it. `at` is the same on all workers, and ascends. The word is borrowed for the call.
  * One listener, set before the threads start or on the loop. */
-typedef void tg_access_fn(tg_str declared, tg_str key, tg_str user, void *arg);
+typedef void tg_access_fn(const struct tg_access_word *word, void *arg);
 void tg_fanout_on_access(struct tg_fanout *f, tg_access_fn *fn, void *arg);
 /* Whether the topic's `revoke_on` table is covered: changes of it are told as they come. Without,
  * who was let in is asked again more often. */

@@ -42,7 +42,7 @@ static void on_access_mail(struct tg_mail *mail, void *owner)
     } else if (m->is_watch) {
         (void)tg_map_remove(&f->watched, m->word.declared);
     } else if (f->on_access != NULL) {
-        f->on_access(m->word.declared, m->word.key, m->word.user, f->access_arg);
+        f->on_access(&m->word, f->access_arg);
     }
     free(m);
 }
@@ -72,6 +72,7 @@ static enum tg_rc post(struct tg_fanout *f, const struct tg_access_word *w, bool
     m->word.declared = keep(&at, w->declared);
     m->word.key = keep(&at, w->key);
     m->word.user = keep(&at, w->user);
+    m->word.at = w->at;
     rc = tg_loop_post(f->loop, &m->mail);
     if (rc != TG_OK) {
         free(m);

@@ -112,6 +112,7 @@ struct tg_hub {
     uint64_t lost_seen;        /* of `lost` */
     unsigned n_tables;         /* feeds of whole tables, among the feeds */
     unsigned n_guards;         /* of them, those that give and take access */
+    tg_usec word_at;           /* of the newest word about access */
     tg_control_fn *on_control; /* NULL: nobody asked */
     void *control_arg;
     struct tg_hub_counts counts;

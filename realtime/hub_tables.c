@@ -100,15 +100,25 @@ enum tg_rc hub_open_tables(struct tg_hub *h)
 
 /* ---- access ---- */
 
+/* No two have the same time, so that a worker can say which it has heard. */
+static tg_usec next_word_at(struct tg_hub *h)
+{
+    h->word_at = TG_MAX(tg_clock_mono_us(), h->word_at + 1);
+    return h->word_at;
+}
+
 void hub_tell_access(struct tg_hub *h, const struct tg_access_word *word)
 {
+    struct tg_access_word told = *word;
+
     if (h->n_guards == 0) {
         return;
     }
+    told.at = next_word_at(h);
     for (unsigned w = 0; w < h->opts.n_workers; w++) {
         struct outbox *o = &h->outboxes[w];
 
-        if (!o->lost_access && tg_fanout_tell_access(h->workers[w], word) != TG_OK) {
+        if (!o->lost_access && tg_fanout_tell_access(h->workers[w], &told) != TG_OK) {
             o->lost_access = true;
             tg_count_add(&h->counts.mail_full, 1);
         }
@@ -130,10 +140,14 @@ void hub_access_entry(struct tg_hub *h, tg_str payload)
 
 bool hub_settle_access(struct tg_hub *h, unsigned worker)
 {
-    const struct tg_access_word all = {0};
     struct outbox *o = &h->outboxes[worker];
+    struct tg_access_word all = {0};
 
-    if (o->lost_access && tg_fanout_tell_access(h->workers[worker], &all) == TG_OK) {
+    if (!o->lost_access) {
+        return true;
+    }
+    all.at = next_word_at(h);
+    if (tg_fanout_tell_access(h->workers[worker], &all) == TG_OK) {
         o->lost_access = false;
     }
     return !o->lost_access;

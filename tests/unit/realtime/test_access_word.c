@@ -20,20 +20,20 @@ static void cr_assert_word(struct tg_access_word w, const char *expected)
 
 Test(access_word, comes_back_as_it_was)
 {
-    cr_assert_word((struct tg_access_word){TG_STR("trip"), TG_STR("42"), TG_STR("a-b")},
+    cr_assert_word((struct tg_access_word){TG_STR("trip"), TG_STR("42"), TG_STR("a-b"), 0},
                    "access trip 42 a-b");
 }
 
 Test(access_word, tells_all_from_a_star)
 {
     cr_assert_word((struct tg_access_word){0}, "access * * *");
-    cr_assert_word((struct tg_access_word){TG_STR("trip"), TG_STR("*"), TG_STR("")},
+    cr_assert_word((struct tg_access_word){TG_STR("trip"), TG_STR("*"), TG_STR(""), 0},
                    "access trip %2A *");
 }
 
 Test(access_word, keeps_blanks_percents_and_bytes_in_one_word)
 {
-    cr_assert_word((struct tg_access_word){TG_STR("t"), TG_STR("a b%\xC3\xBC"), TG_STR("\"")},
+    cr_assert_word((struct tg_access_word){TG_STR("t"), TG_STR("a b%\xC3\xBC"), TG_STR("\""), 0},
                    "access t a%20b%25%C3%BC %22");
 }
 

@@ -490,6 +490,7 @@ enum tg_rc tg_fanout_tell_access(struct tg_fanout *f, const struct tg_access_wor
     if (world.workers_are_full) {
         return TG_EFULL;
     }
+    cr_assert_neq(w->at, (tg_usec)0);
     TELL("w%u access %.*s %.*s %.*s\n", f->worker, TG_STR_ARG(w->declared), TG_STR_ARG(w->key),
          TG_STR_ARG(w->user));
     return TG_OK;

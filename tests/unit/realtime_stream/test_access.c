@@ -10,18 +10,18 @@ struct heard {
     unsigned n_writes; /* of the reader, by then */
 };
 
-static void on_access(tg_str declared, tg_str key, tg_str user, void *arg)
+static void on_access(const struct tg_access_word *word, void *arg)
 {
     struct heard *h = arg;
 
-    (void)snprintf(h->text, sizeof(h->text), "%.*s|%.*s|%.*s", TG_STR_ARG(declared),
-                   TG_STR_ARG(key), TG_STR_ARG(user));
+    (void)snprintf(h->text, sizeof(h->text), "%.*s|%.*s|%.*s|%llu", TG_STR_ARG(word->declared),
+                   TG_STR_ARG(word->key), TG_STR_ARG(word->user), (unsigned long long)word->at);
     h->n_writes = (unsigned)h->reader->n_writes;
 }
 
 Test(access, is_heard_before_what_the_log_has_behind_it)
 {
-    const struct tg_access_word word = {TG_STR("chat"), TG_STR("42"), TG_STR("u")};
+    const struct tg_access_word word = {TG_STR("chat"), TG_STR("42"), TG_STR("u"), 7};
     struct world *w = world_started();
     struct client *c = live_client(w, "a");
     struct heard h = {.reader = c, .n_writes = 99};
@@ -33,7 +33,7 @@ Test(access, is_heard_before_what_the_log_has_behind_it)
     cr_assert_eq(tg_fanout_tell_access(w->fanout, &word), TG_OK);
     (void)publish(w, 'a', "1");
     wait_words(c, "1");
-    cr_assert_str_eq(h.text, "chat|42|u");
+    cr_assert_str_eq(h.text, "chat|42|u|7");
     cr_assert_eq(h.n_writes, before);
     world_end(w);
 }
