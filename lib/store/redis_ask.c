@@ -73,20 +73,26 @@ static tg_str sha_of(const struct redis_store *s, enum tg_script_name script)
     return tg_str_make(s->shas[script], TG_SHA_LEN);
 }
 
+static void load_script(struct redis_store *s, enum tg_script_name script)
+{
+    struct tg_redis_args a = {0};
+    struct command *c = NULL;
+
+    tg_redis_arg(&a, TG_STR("SCRIPT"));
+    tg_redis_arg(&a, TG_STR("LOAD"));
+    tg_redis_arg(&a, tg_str_make(tg_scripts[script].text, tg_scripts[script].n));
+    c = new_command(s, CMD_LOAD, tg_redis_args_format(&a), TG_STR_NONE);
+    c->script = script;
+    s->n_setup++;
+    send_command(s, c);
+}
+
+/* All at once: what is sent from here on comes behind them. */
 static void load_scripts(struct redis_store *s)
 {
     s->is_loading = true;
     for (unsigned i = 0; i < TG_SCRIPT_MAX; i++) {
-        struct tg_redis_args a = {0};
-        struct command *c = NULL;
-
-        tg_redis_arg(&a, TG_STR("SCRIPT"));
-        tg_redis_arg(&a, TG_STR("LOAD"));
-        tg_redis_arg(&a, tg_str_make(tg_scripts[i].text, tg_scripts[i].n));
-        c = new_command(s, CMD_LOAD, tg_redis_args_format(&a), TG_STR_NONE);
-        c->script = (enum tg_script_name)i;
-        s->n_setup++;
-        send_command(s, c);
+        load_script(s, (enum tg_script_name)i);
     }
 }
 
@@ -290,6 +296,9 @@ static void read_setup(struct redis_store *s, struct command *c, const redisRepl
             return;
         }
         memcpy(s->shas[c->script], r->str, TG_SHA_LEN);
+        if (s->stage == SETTING_UP && c->script + 1 < TG_SCRIPT_MAX) {
+            load_script(s, c->script + 1);
+        }
     }
     if (s->n_setup == 0 && s->link != NULL) {
         s->is_loading = false;
@@ -346,7 +355,10 @@ void redis_set_up(struct redis_store *s)
     }
     tg_redis_arg(&a, TG_STR("INFO"));
     send_plain(s, CMD_INFO, &a);
-    load_scripts(s);
+    /* One behind the other, for nothing else is sent yet: buffers that held all of them at once
+     * would be most of what a handle of the store weighs. */
+    s->is_loading = true;
+    load_script(s, 0);
 }
 
 /* ---- operations ---- */
