@@ -451,7 +451,8 @@ void link_changes(uint64_t id, int n)
 {
     char text[128];
 
-    (void)snprintf(text, sizeof(text), "{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":%d}}}", n);
+    (void)snprintf(text, sizeof(text),
+                   "{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":%d}}}", n);
     world.link.on_change(id, tg_str_of(text), world.link_arg);
     turn();
 }
