@@ -200,8 +200,7 @@
 #define TG_CONFIG_ACCESS(K)                                                                        \
     K(access, per_second, U32, "200", "1", "100000", RESTART, PLAIN,                               \
       "Questions who may read a topic, per second, over all workers. More of them wait.")          \
-    K(access, per_user, U32, "20", "1", "10000", RESTART, PLAIN,                                   \
-      "The same for one user, on each worker.")                                                    \
+    K(access, per_user, U32, "20", "1", "10000", RESTART, PLAIN, "The same for one user.")         \
     K(access, max_waiting, U32, "10000", "1", "1000000", RESTART, PLAIN,                           \
       "Questions that wait, over all workers. More are answered 503.")                             \
     K(access, timeout, DURATION, "10s", "100ms", "1m", RESTART, PLAIN,                             \

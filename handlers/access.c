@@ -7,6 +7,7 @@
 #include "util/log.h"
 
 #define FRESH TG_SEC(5) /* so old an answer is as good as asked now */
+#define ANY_AGE UINT64_MAX
 #define RETRY_MIN TG_MS(500)
 #define RETRY_MAX TG_SEC(30)
 
@@ -17,7 +18,7 @@ static tg_usec now_of(const struct grant *g)
     return tg_loop_now(g->a->w->loop);
 }
 
-static tg_usec recheck_of(const struct grant *g)
+tg_usec access_recheck(const struct grant *g)
 {
     const struct tg_declared *d = g->topic->name.declared;
 
@@ -27,21 +28,31 @@ static tg_usec recheck_of(const struct grant *g)
     return d->recheck;
 }
 
-static bool is_known(const struct grant *g, bool is_fresh)
+/* Another loop's time may be ahead of this turn's. */
+static tg_usec age_of(const struct grant *g)
 {
-    tg_usec age = now_of(g) - g->asked_at;
+    return now_of(g) > g->asked_at ? now_of(g) - g->asked_at : 0;
+}
 
-    if (g->verdict == UNASKED || g->is_asking || g->is_held) {
+/* An answer of PostgREST that was asked for at `at` or later is there. */
+static bool is_asked_since(const struct grant *g, tg_usec at)
+{
+    return g->verdict != UNASKED && g->asked_at >= at;
+}
+
+bool access_is_known(const struct grant *g, tg_usec max_age)
+{
+    if (!is_asked_since(g, g->since) || g->is_asking || g->is_held) {
         return false;
     }
     /* Who was refused may have been let in since: no row of theirs was there to be followed. */
-    return age <= (is_fresh || g->verdict == NO ? FRESH : recheck_of(g));
+    return age_of(g) <= (g->verdict == NO ? FRESH : max_age);
 }
 
 /* A tenth sooner at random, so that what was asked together parts. */
 void access_plan_recheck(struct grant *g)
 {
-    tg_usec recheck = recheck_of(g);
+    tg_usec recheck = access_recheck(g);
     tg_usec due = g->asked_at + recheck - g->id * 2654435761U % (recheck / 10 + 1);
 
     tg_loop_timer_start(g->a->w->loop, &g->timer, due > now_of(g) ? due - now_of(g) : 0);
@@ -82,7 +93,7 @@ static void free_grant(struct grant *g)
 
 static bool is_needed(const struct grant *g)
 {
-    return g->is_asking || !tg_list_empty(&g->waits) || !tg_list_empty(&g->uses);
+    return g->is_asking || g->is_answering || !tg_list_empty(&g->waits) || !tg_list_empty(&g->uses);
 }
 
 /* Nobody may need it any more: it is kept for who comes a moment later. */
@@ -114,7 +125,9 @@ static void on_timer(struct tg_timer *t)
 {
     struct grant *g = TG_CONTAINER_OF(t, struct grant, timer);
 
-    if (access_is_expired(g)) {
+    if (g->is_asking) {
+        access_pass_late(g);
+    } else if (access_is_expired(g)) {
         g->failures++; /* its streams wait for a fresh token themselves */
         plan_retry(g);
     } else {
@@ -159,6 +172,8 @@ struct grant *access_grant_of(struct tg_access *a, struct tg_token *token,
         g->key = tg_str_dup(tg_buf_view(&key));
         g->token = token == NULL ? NULL : tg_token_ref(token);
         g->topic = topic_of(a, name);
+        g->owner = access_owner(a, token, name);
+        g->max_age = ANY_AGE;
         tg_list_init(&g->waits);
         tg_list_init(&g->uses);
         tg_list_init(&g->at_queue);
@@ -181,13 +196,17 @@ bool tg_access_is_asked(const struct tg_topic_name *name)
     return name->declared != NULL && name->declared->authorize != NULL;
 }
 
-/* A question more: is there room, and has the user any left? */
-static enum tg_rc may_ask(struct tg_access *a, const struct tg_token *token)
+/* A question more: is there room, and has the user any left? The owner keeps the account. */
+static enum tg_rc may_ask(const struct grant *g)
 {
-    if (!access_pay(a, token == NULL ? TG_STR("") : tg_str_of(token->user_id))) {
+    struct tg_access *a = g->a;
+    const struct lane *l = access_is_own(g) ? &a->own : &a->passed;
+    const tg_str user = g->token == NULL ? TG_STR("") : tg_str_of(g->token->user_id);
+
+    if (l == &a->own && !access_pay(a, user)) {
         return TG_ERATE;
     }
-    return a->n_queue >= a->w->opts->access_waiting ? TG_EBUSY : TG_OK;
+    return l->n >= a->w->opts->access_waiting ? TG_EBUSY : TG_OK;
 }
 
 static struct tg_access_wait *wait_for(struct grant *g, tg_access_fn_done *done, void *arg)
@@ -200,31 +219,40 @@ static struct tg_access_wait *wait_for(struct grant *g, tg_access_fn_done *done,
     return wait;
 }
 
-enum tg_rc tg_access_ask(struct tg_access *a, const struct tg_access_question *q,
-                         tg_access_fn_done *done, void *arg, struct tg_access_wait **ret_wait)
+enum tg_rc access_join(struct grant *g, bool is_charged, tg_access_fn_done *done, void *arg,
+                       struct tg_access_wait **ret_wait)
 {
-    struct grant *g = NULL;
-    enum tg_rc rc = TG_OK;
+    enum tg_rc rc = g->is_asking || !is_charged ? TG_OK : may_ask(g);
 
-    if (!tg_access_is_asked(q->name)) {
-        return TG_OK;
-    }
-    g = access_grant_of(a, q->token, q->name);
-    if (is_known(g, q->is_fresh)) {
-        tg_count_add(&a->w->counts.access_known, 1);
-        return g->verdict == YES ? TG_OK : TG_EFORBIDDEN;
-    }
-    rc = g->is_asking ? TG_OK : may_ask(a, q->token);
     if (rc != TG_OK) {
         return rc;
     }
     *ret_wait = wait_for(g, done, arg);
     if (g->is_asking) {
-        tg_count_add(&a->w->counts.access_shared, 1);
+        tg_count_add(&g->a->w->counts.access_shared, 1);
     } else {
         access_send(g);
     }
     return TG_EAGAIN;
+}
+
+enum tg_rc tg_access_ask(struct tg_access *a, const struct tg_access_question *q,
+                         tg_access_fn_done *done, void *arg, struct tg_access_wait **ret_wait)
+{
+    struct grant *g = NULL;
+    tg_usec max_age = 0;
+
+    if (!tg_access_is_asked(q->name)) {
+        return TG_OK;
+    }
+    g = access_grant_of(a, q->token, q->name);
+    max_age = q->is_fresh ? FRESH : access_recheck(g);
+    if (access_is_known(g, max_age)) {
+        tg_count_add(&a->w->counts.access_known, 1);
+        return g->verdict == YES ? TG_OK : TG_EFORBIDDEN;
+    }
+    g->max_age = TG_MIN(g->max_age, max_age);
+    return access_join(g, true, done, arg, ret_wait);
 }
 
 void tg_access_cancel(struct tg_access_wait *wait)
@@ -242,10 +270,20 @@ void tg_access_cancel(struct tg_access_wait *wait)
 
 /* ---- answers ---- */
 
+/* Those that wait now: who is told may ask again. */
 static void answer_waits(struct grant *g, enum tg_rc rc)
 {
+    struct tg_list waits;
+
+    tg_list_init(&waits);
     while (!tg_list_empty(&g->waits)) {
-        struct tg_access_wait *wait = TG_CONTAINER_OF(g->waits.next, struct tg_access_wait, node);
+        struct tg_list *n = g->waits.next;
+
+        tg_list_remove(n);
+        tg_list_append(&waits, n);
+    }
+    while (!tg_list_empty(&waits)) {
+        struct tg_access_wait *wait = TG_CONTAINER_OF(waits.next, struct tg_access_wait, node);
         tg_access_fn_done *done = wait->done;
         void *arg = wait->arg;
 
@@ -276,7 +314,6 @@ static void on_no(struct grant *g)
     g->verdict = NO;
     g->asked_at = g->sent_at;
     g->failures = 0;
-    tg_count_add(&g->a->w->counts.access_refused, 1);
     access_revoke(g);
     answer_waits(g, TG_EFORBIDDEN);
 }
@@ -295,34 +332,35 @@ static void hold_unverified(struct grant *g)
     access_tell_readers(g, "unverified");
 }
 
-static void on_unknown(struct grant *g)
+static void on_unknown(struct grant *g, enum tg_rc rc)
 {
     g->failures++;
-    tg_count_add(&g->a->w->counts.access_unknown, 1);
     if (!tg_list_empty(&g->uses)) {
         hold_unverified(g);
         plan_retry(g);
     }
-    answer_waits(g, TG_EACCESS);
+    answer_waits(g, rc);
 }
 
 void access_answer(struct grant *g, enum tg_rc rc)
 {
-    const tg_id id = g->id;
-    struct tg_access *a = g->a;
+    const bool is_verdict = rc == TG_OK || rc == TG_EFORBIDDEN;
 
+    if (is_verdict && g->sent_at < g->since) {
+        access_send(g); /* what it says may be of before the change */
+        return;
+    }
+    g->is_answering = true;
+    g->max_age = ANY_AGE;
     if (rc == TG_OK) {
         on_yes(g);
     } else if (rc == TG_EFORBIDDEN) {
         on_no(g);
     } else {
-        on_unknown(g);
+        on_unknown(g, rc);
     }
-    /* Whoever was told may have done anything but to end what is needed. */
-    g = tg_ids_find(&a->ids, id);
-    if (g != NULL) {
-        access_settle(g);
-    }
+    g->is_answering = false;
+    access_settle(g);
 }
 
 /* ---- what the hub says ---- */
@@ -333,9 +371,7 @@ static void change(struct grant *g)
     if (!tg_list_empty(&g->uses)) {
         access_hold(g);
         access_send(g);
-    } else if (g->is_asking) {
-        access_send(g);
-    } else {
+    } else if (!g->is_asking) {
         g->verdict = UNASKED;
     }
 }
@@ -343,20 +379,25 @@ static void change(struct grant *g)
 /* Something may have changed of anybody: asked again, but nobody is held for a suspicion. */
 static void suspect(struct grant *g)
 {
-    if (!tg_list_empty(&g->uses) || g->is_asking) {
+    if (!tg_list_empty(&g->uses)) {
         access_send(g);
-    } else {
+    } else if (!g->is_asking) {
         g->verdict = UNASKED;
     }
 }
 
-static void on_topic_word(struct gtopic *t, tg_str user, void (*fn)(struct grant *g))
+/* What was asked when the word had been told is told of what changed: by another worker, to which
+ * the word came first. */
+static void on_topic_word(struct gtopic *t, const struct tg_access_word *word,
+                          void (*fn)(struct grant *g))
 {
     for (struct tg_list *n = t->grants.next, *next = NULL; n != &t->grants; n = next) {
         struct grant *g = TG_CONTAINER_OF(n, struct grant, at_topic);
 
         next = n->next;
-        if (user.n == 0 || (g->token != NULL && tg_str_eq(g->token->sub, user))) {
+        if ((word->user.n == 0 || (g->token != NULL && tg_str_eq(g->token->sub, word->user))) &&
+            !is_asked_since(g, word->at)) {
+            g->since = TG_MAX(g->since, word->at);
             fn(g);
         }
     }
@@ -370,13 +411,14 @@ static void on_word(const struct tg_access_word *word, void *arg)
     tg_str text = TG_STR_NONE;
     void *value = NULL;
 
+    a->word_at = word->at;
     if (word->key.n > 0) {
         (void)tg_buf_str(&name, word->declared);
         (void)tg_buf_char(&name, ':');
         (void)tg_buf_str(&name, word->key);
         value = tg_map_find(&a->topics, tg_buf_view(&name));
         if (value != NULL) {
-            on_topic_word(value, word->user, change);
+            on_topic_word(value, word, change);
         }
         return;
     }
@@ -384,7 +426,7 @@ static void on_word(const struct tg_access_word *word, void *arg)
         struct gtopic *t = value;
 
         if (word->declared.n == 0 || tg_str_eq(t->name.declared->name, word->declared)) {
-            on_topic_word(t, word->user, word->user.n > 0 ? change : suspect);
+            on_topic_word(t, word, word->user.n > 0 ? change : suspect);
         }
     }
 }
@@ -398,6 +440,7 @@ struct tg_access *tg_access_create(struct tg_worker *w)
     a->w = w;
     tg_list_init(&a->idle);
     access_ask_init(a);
+    access_pass_init(a);
     if (w->fanout != NULL) {
         tg_fanout_on_access(w->fanout, on_word, a);
     }
@@ -421,11 +464,13 @@ void tg_access_destroy(struct tg_access *a)
                 TG_CONTAINER_OF(g->waits.next, struct tg_access_wait, node);
 
             tg_list_remove(&wait->node);
+            access_pass_cancel(wait->done, wait->arg);
             free(wait);
         }
         TG_ASSERT(tg_list_empty(&g->uses));
         free_grant(g);
     }
+    access_pass_fini(a);
     access_ask_fini(a);
     tg_map_fini(&a->grants);
     tg_map_fini(&a->topics);

@@ -4,7 +4,10 @@
  *   topic, class --> verdict remembered? --> answer
  *                          | no, or too old
  *                          v
- *                 one question for all who ask  --GET as the user--> yes, no, or nobody knows
+ *          one question for all who ask here  --mail--> one for all workers, at their owner
+ *                                                          |
+ *                                                          +--GET as the user--> yes, no, or
+ *                                                                                nobody knows
  *
  * Who reads a topic has a use of its verdict: it is asked again every `recheck`, and at once when a
  * row of `revoke_on` changes; until that is answered the stream is held. No means that the topic
@@ -28,7 +31,7 @@ void tg_access_destroy(struct tg_access *a);
 /* Is there something to ask about this topic? */
 bool tg_access_is_asked(const struct tg_topic_name *name);
 
-/* TG_OK, TG_EFORBIDDEN; TG_EACCESS: nobody knows now. */
+/* TG_OK, TG_EFORBIDDEN; TG_EACCESS: nobody knows now; TG_ERATE, TG_EBUSY as below. */
 typedef void tg_access_fn_done(enum tg_rc rc, void *arg);
 
 /* [borrowed] for the call. */

@@ -66,6 +66,18 @@ static void log_status(const struct grant *g, enum tg_rc rc, unsigned status)
     }
 }
 
+static void finish(struct grant *g, enum tg_rc rc)
+{
+    struct tg_worker_counts *counts = &g->a->w->counts;
+
+    g->is_asking = false;
+    g->is_sent = false;
+    if (rc != TG_OK) {
+        tg_count_add(rc == TG_EFORBIDDEN ? &counts->access_refused : &counts->access_unknown, 1);
+    }
+    access_answer(g, rc);
+}
+
 static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
 {
     struct question *q = arg;
@@ -78,16 +90,10 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
         return; /* the worker ends, and `a` may have ended */
     }
     g = tg_ids_find(&a->ids, id);
-    a->n_under_way--;
+    a->own.n_under_way--;
     if (g != NULL) {
-        g->is_asking = false;
-        g->is_sent = false;
         log_status(g, rc, status);
-        if (g->is_again) {
-            access_send(g); /* what it says may be of before the change */
-        } else {
-            access_answer(g, verdict_of(g, rc, status, body));
-        }
+        finish(g, verdict_of(g, rc, status, body));
     }
     pump(a);
 }
@@ -144,49 +150,71 @@ static void send_one(struct tg_access *a, struct grant *g)
 {
     enum tg_rc rc = TG_OK;
 
-    tg_list_remove(&g->at_queue);
-    a->n_queue--;
-    g->sent_at = tg_loop_now(a->w->loop);
+    g->sent_at = tg_clock_mono_us(); /* not the turn's: a word of this turn may be younger */
     g->is_sent = true;
-    g->is_again = false;
     tg_count_add(&a->w->counts.access_asked, 1);
     rc = fetch(g);
     if (rc == TG_OK) {
-        a->n_under_way++;
+        a->own.n_under_way++;
         return;
     }
-    g->is_asking = false;
-    g->is_sent = false;
-    access_answer(g, rc == TG_EFORBIDDEN || rc == TG_ELIMIT ? TG_EFORBIDDEN : TG_EACCESS);
+    finish(g, rc == TG_EFORBIDDEN || rc == TG_ELIMIT ? TG_EFORBIDDEN : TG_EACCESS);
 }
 
 static void pump(struct tg_access *a)
 {
     const tg_usec now = tg_loop_now(a->w->loop);
 
-    while (a->n_queue > 0 && a->n_under_way < MAX_UNDER_WAY) {
-        const struct tg_list *from = tg_list_empty(&a->urgent) ? &a->queue : &a->urgent;
-
+    while (a->own.n > 0 && a->own.n_under_way < MAX_UNDER_WAY) {
         if (!pay(&a->paid_until, now, a->w->opts->access_per_sec)) {
-            if (!tg_timer_is_on(&a->budget)) {
-                tg_loop_timer_start(a->w->loop, &a->budget,
+            if (!tg_timer_is_on(&a->soon)) {
+                tg_loop_timer_start(a->w->loop, &a->soon,
                                     TG_SEC(1) / TG_MAX(a->w->opts->access_per_sec, 1U));
             }
             return;
         }
-        send_one(a, TG_CONTAINER_OF(from->next, struct grant, at_queue));
+        send_one(a, access_next(&a->own));
     }
 }
 
-static void on_budget(struct tg_timer *t)
+static void on_soon(struct tg_timer *t)
 {
-    pump(TG_CONTAINER_OF(t, struct tg_access, budget));
+    pump(TG_CONTAINER_OF(t, struct tg_access, soon));
 }
 
-/* Never from inside: who asks is told later. */
-static bool is_soon(const struct tg_access *a)
+/* ---- the lanes ---- */
+
+struct grant *access_next(struct lane *l)
 {
-    return tg_timer_is_on(&a->budget);
+    const struct tg_list *from = tg_list_empty(&l->urgent) ? &l->queue : &l->urgent;
+    struct grant *g = NULL;
+
+    if (l->n > 0) {
+        g = TG_CONTAINER_OF(from->next, struct grant, at_queue);
+        tg_list_remove(&g->at_queue);
+        l->n--;
+    }
+    return g;
+}
+
+void access_queue(struct lane *l, struct grant *g)
+{
+    tg_list_append(g->is_held ? &l->urgent : &l->queue, &g->at_queue);
+    l->n++;
+}
+
+bool access_is_own(const struct grant *g)
+{
+    return g->owner == g->a->w->index;
+}
+
+/* It may have to go behind others, or before them: somebody may be held by now. */
+static void unqueue(struct grant *g)
+{
+    if (g->is_asking && !g->is_sent) {
+        tg_list_remove(&g->at_queue);
+        (access_is_own(g) ? &g->a->own : &g->a->passed)->n--;
+    }
 }
 
 void access_send(struct grant *g)
@@ -194,39 +222,50 @@ void access_send(struct grant *g)
     struct tg_access *a = g->a;
 
     if (g->is_sent) {
-        g->is_again = true;
         return;
     }
     tg_loop_timer_stop(a->w->loop, &g->timer);
-    if (g->is_asking) {
-        tg_list_remove(&g->at_queue); /* somebody may be held by now */
-        a->n_queue--;
-    }
+    unqueue(g);
     g->is_asking = true;
-    tg_list_append(g->is_held ? &a->urgent : &a->queue, &g->at_queue);
-    a->n_queue++;
-    if (!is_soon(a)) {
-        tg_loop_timer_start(a->w->loop, &a->budget, 0);
+    if (access_is_own(g)) {
+        access_send_own(g);
+    } else {
+        access_pass(g);
+    }
+}
+
+/* Never from inside: who asks is told later. */
+void access_send_own(struct grant *g)
+{
+    struct tg_access *a = g->a;
+
+    access_queue(&a->own, g);
+    if (!tg_timer_is_on(&a->soon)) {
+        tg_loop_timer_start(a->w->loop, &a->soon, 0);
     }
 }
 
 void access_unsend(struct grant *g)
 {
-    if (g->is_asking && !g->is_sent) {
-        tg_list_remove(&g->at_queue);
-        g->a->n_queue--;
-    }
+    unqueue(g);
     g->is_asking = false;
+    g->is_sent = false;
+}
+
+static void lane_init(struct lane *l)
+{
+    tg_list_init(&l->urgent);
+    tg_list_init(&l->queue);
 }
 
 void access_ask_init(struct tg_access *a)
 {
-    tg_list_init(&a->urgent);
-    tg_list_init(&a->queue);
-    tg_timer_init(&a->budget, on_budget);
+    lane_init(&a->own);
+    lane_init(&a->passed);
+    tg_timer_init(&a->soon, on_soon);
 }
 
 void access_ask_fini(struct tg_access *a)
 {
-    tg_loop_timer_stop(a->w->loop, &a->budget);
+    tg_loop_timer_stop(a->w->loop, &a->soon);
 }

@@ -382,6 +382,11 @@ void tg_control_on_hub(tg_str payload, bool is_missed, void *relay)
     }
 }
 
+size_t tg_control_n_peers(const struct tg_worker *w)
+{
+    return w->relay == NULL ? 1 : w->relay->n;
+}
+
 struct tg_worker *tg_control_peer(const struct tg_worker *w, size_t index)
 {
     return index < w->relay->n ? w->relay->workers[index] : NULL;

@@ -59,6 +59,8 @@ void tg_control_relay_destroy(struct tg_control_relay *r); /* NULL is fine */
  * itself (tg_control_missed). */
 void tg_control_on_hub(tg_str payload, bool is_missed, void *relay);
 
+/* How many workers this process has. */
+size_t tg_control_n_peers(const struct tg_worker *w);
 /* A worker of this process; NULL: there are not so many. */
 struct tg_worker *tg_control_peer(const struct tg_worker *w, size_t index);
 

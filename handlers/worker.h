@@ -92,7 +92,8 @@ struct tg_worker_counts {
         jwks_fetches, jwks_failures, controls, signouts, signout_retries, denied, tickets,
         published, publish_duplicates, publish_failures, snapshots, snapshot_rows,
         snapshot_failures, snapshots_stuck, stream_caps, device_touches, device_caps, access_asked,
-        access_known, access_shared, access_refused, access_unknown, access_held, access_revoked;
+        access_known, access_shared, access_passed, access_pass_full, access_refused,
+        access_unknown, access_held, access_revoked;
 };
 
 struct tg_worker {

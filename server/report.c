@@ -91,6 +91,8 @@ GETTER(get_streams, tg_fanout_counts(w->fanout)->streams)
 GETTER(get_access_asked, w->counts.access_asked)
 GETTER(get_access_known, w->counts.access_known)
 GETTER(get_access_shared, w->counts.access_shared)
+GETTER(get_access_passed, w->counts.access_passed)
+GETTER(get_access_pass_full, w->counts.access_pass_full)
 GETTER(get_access_refused, w->counts.access_refused)
 GETTER(get_access_unknown, w->counts.access_unknown)
 GETTER(get_access_held, w->counts.access_held)
@@ -162,6 +164,9 @@ static const struct row rows[] = {
     {"access_known_total", "counter", "Times that the answer was remembered.", get_access_known},
     {"access_shared_total", "counter", "Times that a question under way was enough.",
      get_access_shared},
+    {"access_passed_total", "counter", "Questions passed to the worker that asks for all.",
+     get_access_passed},
+    {"access_pass_full_total", "counter", "Times that its mailbox was full.", get_access_pass_full},
     {"access_refused_total", "counter", "Answers that were no.", get_access_refused},
     {"access_unknown_total", "counter", "Questions without an answer.", get_access_unknown},
     {"access_held_total", "counter", "Streams held until it was known.", get_access_held},

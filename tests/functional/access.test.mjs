@@ -1,5 +1,6 @@
 // Who may read a topic: PostgREST is asked as the user, once for all who ask the same, again when
-// the answer is old, and what it says then holds for streams that are open.
+// the answer is old, and what it says then holds for streams that are open (also under tsan: where
+// several workers ask the same).
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { useLocalbase } from './lib/localbase.mjs';
@@ -123,6 +124,38 @@ describe('questions', () => {
     streams.forEach((stream) => stream.kill());
   });
 
+  for (const workers of [2, 4]) {
+    test(`equal ones at once are one, of ${workers} workers`, async (t) => {
+      const place = await placeGateway(t, stack, {
+        topics: notes(),
+        server: { workers },
+        streams: { per_user: 100 },
+      });
+      const id = await stack.control.fault({ method: 'GET', path: QUESTIONS, hold: true });
+      const open = Array.from({ length: 50 }, () =>
+        openStream(place.url, { topics: topicOf(stack.trip1_id), token: stack.user1.token }),
+      );
+      await stack.control.held(id);
+      await until(async () => (await place.metric('tidegate_access_shared_total')) === 49, '49 who share');
+      assert.equal(await place.metric('tidegate_access_passed_total'), workers - 1);
+      await stack.control.release(id);
+      const streams = await Promise.all(open);
+      assert.equal(await questions(), 1);
+      assert.equal(await place.metric('tidegate_access_asked_total'), 1);
+      streams.forEach((stream) => stream.kill());
+    });
+  }
+
+  test('what one worker asked is remembered for all', async (t) => {
+    const place = await placeGateway(t, stack, { topics: notes(), server: { workers: 4 } });
+    const ask = () => SUBSCRIBE.poll(place, topicOf(stack.trip1_id), stack.user1.token);
+    assert.deepEqual(await ask(), [200]);
+    for (let n = 1; n < 20; n++) {
+      assert.deepEqual(await ask(), [200]);
+    }
+    assert.equal(await questions(), 1);
+  });
+
   test('a client that leaves while it is asked about leaves nothing', async (t) => {
     const place = await placeGateway(t, stack, { topics: notes() });
     const id = await stack.control.fault({ method: 'GET', path: QUESTIONS, hold: true });
@@ -140,7 +173,11 @@ describe('questions', () => {
   });
 
   test('a user who asks too much is told so', async (t) => {
-    const place = await placeGateway(t, stack, { topics: notes(), access: { per_user: 2 } });
+    const place = await placeGateway(t, stack, {
+      topics: notes(),
+      access: { per_user: 2 },
+      server: { workers: 4 },
+    });
     const statuses = await Promise.all(
       Array.from({ length: 10 }, () =>
         poll(place.url, { topics: topicOf(crypto.randomUUID()), token: stack.user1.token }).then(({ status }) => status),

@@ -65,6 +65,21 @@ test('a member that was removed is told so and gets nothing more', async (t) => 
   await assert.rejects(listen(stack.user2), { status: 403 });
 });
 
+test('a change of access is asked about once, for the streams of all workers', async (t) => {
+  const { gateway, trip, leave, listen } = await setUp(t, {
+    server: { workers: 4 },
+    streams: { per_user: 100 },
+  });
+  const streams = await Promise.all(Array.from({ length: 40 }, () => listen(stack.user2)));
+  assert.equal(await gateway.metric('tidegate_access_asked_total'), 1);
+  await leave(stack.user2);
+  await Promise.all(
+    streams.map((s) => s.take('revoked', (e) => e.data.topic === `chores:${trip}`, longer)),
+  );
+  assert.equal(await gateway.metric('tidegate_access_revoked_total'), 40);
+  assert.equal(await gateway.metric('tidegate_access_asked_total'), 2);
+});
+
 test('what is committed behind the removal does not reach who was removed', async (t) => {
   const { trips, trip, leave, join, listen } = await setUp(t);
   for (let round = 0; round < 5; round++) {

@@ -9,6 +9,7 @@
 
 #include "auth/jwks.h"
 #include "auth/mint.h"
+#include "handlers/control.h"
 #include "handlers/device.h"
 #include "handlers/device_recent.h"
 #include "handlers/proxy.h"
@@ -109,6 +110,21 @@ enum tg_rc tg_peek(struct tg_fanout *f, const struct tg_peek_ask *ask, struct tg
         }
     }
     return TG_OK;
+}
+
+/* ---- other workers ---- */
+
+size_t tg_control_n_peers(const struct tg_worker *w)
+{
+    (void)w;
+    return 1;
+}
+
+struct tg_worker *tg_control_peer(const struct tg_worker *w, size_t index)
+{
+    (void)w;
+    (void)index;
+    return NULL;
 }
 
 /* ---- other endpoints ---- */
