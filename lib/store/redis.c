@@ -44,6 +44,7 @@ static void drop_links(struct redis_store *s)
     s->is_settling = false;
     s->is_log_doubted = false;
     s->is_loading = false;
+    s->missing = 0;
     s->n_setup = 0;
     tg_loop_timer_stop(s->base.loop, &s->deadline);
     tg_loop_timer_stop(s->base.loop, &s->heartbeat);

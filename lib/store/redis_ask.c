@@ -12,7 +12,7 @@
 
 enum { HEARTBEAT_MS = 5000 };
 
-enum command_kind { CMD_PLAIN, CMD_INFO, CMD_LOAD, CMD_OPERATION, CMD_SETTLE };
+enum command_kind { CMD_PLAIN, CMD_INFO, CMD_EXISTS, CMD_LOAD, CMD_OPERATION, CMD_SETTLE };
 
 /* From its sending until its reply; one that met NOSCRIPT is on `held` meanwhile. */
 struct command {
@@ -68,32 +68,39 @@ static void send_plain(struct redis_store *s, enum command_kind kind, struct tg_
     send_command(s, new_command(s, kind, tg_redis_args_format(a), TG_STR_NONE));
 }
 
-static tg_str sha_of(const struct redis_store *s, enum tg_script_name script)
+static tg_str sha_of(enum tg_script_name script)
 {
-    return tg_str_make(s->shas[script], TG_SHA_LEN);
+    return tg_str_make(tg_scripts[script].sha, TG_SHA_LEN);
 }
 
-static void load_script(struct redis_store *s, enum tg_script_name script)
+static void load_scripts(struct redis_store *s)
 {
+    struct tg_redis_args a = {0};
+
+    s->is_loading = true;
+    tg_redis_arg(&a, TG_STR("SCRIPT"));
+    tg_redis_arg(&a, TG_STR("EXISTS"));
+    for (unsigned i = 0; i < TG_SCRIPT_MAX; i++) {
+        tg_redis_arg(&a, sha_of((enum tg_script_name)i));
+    }
+    send_plain(s, CMD_EXISTS, &a);
+}
+
+/* One that the server has not. All at once would be 45 KB in three copies at each handle's start,
+ * and the heap keeps their place. */
+static void load_missing(struct redis_store *s)
+{
+    unsigned i = (unsigned)__builtin_ctz(s->missing);
     struct tg_redis_args a = {0};
     struct command *c = NULL;
 
     tg_redis_arg(&a, TG_STR("SCRIPT"));
     tg_redis_arg(&a, TG_STR("LOAD"));
-    tg_redis_arg(&a, tg_str_make(tg_scripts[script].text, tg_scripts[script].n));
+    tg_redis_arg(&a, tg_str_make(tg_scripts[i].text, tg_scripts[i].n));
     c = new_command(s, CMD_LOAD, tg_redis_args_format(&a), TG_STR_NONE);
-    c->script = script;
+    c->script = (enum tg_script_name)i;
     s->n_setup++;
     send_command(s, c);
-}
-
-/* All at once: what is sent from here on comes behind them. */
-static void load_scripts(struct redis_store *s)
-{
-    s->is_loading = true;
-    for (unsigned i = 0; i < TG_SCRIPT_MAX; i++) {
-        load_script(s, (enum tg_script_name)i);
-    }
 }
 
 void redis_settle(struct redis_store *s)
@@ -112,7 +119,7 @@ void redis_settle(struct redis_store *s)
     tg_epoch_make(&ask.spare);
     c = new_command(
         s, CMD_SETTLE,
-        tg_redis_settle_command(&g->keys, &g->base.opts, sha_of(s, TG_SCRIPT_SETTLE), &ask),
+        tg_redis_settle_command(&g->keys, &g->base.opts, sha_of(TG_SCRIPT_SETTLE), &ask),
         TG_STR_NONE);
     tg_loop_timer_start(s->base.loop, &s->deadline, g->base.opts.timeout);
     send_command(s, c);
@@ -130,9 +137,15 @@ static void resend_held(struct redis_store *s)
     }
 }
 
-static void set_up_done(struct redis_store *s)
+/* All that was asked has been answered. */
+static void set_up_next(struct redis_store *s)
 {
-    if (s->stage == SETTING_UP) {
+    if (s->missing != 0) {
+        load_missing(s);
+        return;
+    }
+    s->is_loading = false;
+    if (s->stage == SETTING_UP && !s->is_settling) {
         redis_settle(s);
     } else {
         resend_held(s);
@@ -164,6 +177,27 @@ static void read_info(struct redis_store *s, tg_str info)
         memcpy(s->run, run.p, run.n);
         s->run[run.n] = '\0';
     }
+}
+
+static void read_exists(struct redis_store *s, const redisReply *r)
+{
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != TG_SCRIPT_MAX) {
+        redis_refuse(s, "SCRIPT EXISTS is not understood", TG_STR_NONE);
+        return;
+    }
+    s->missing = 0;
+    for (unsigned i = 0; i < TG_SCRIPT_MAX; i++) {
+        s->missing |= (unsigned)(r->element[i]->integer != 1) << i;
+    }
+}
+
+static void read_load(struct redis_store *s, enum tg_script_name script, const redisReply *r)
+{
+    if (r->type != REDIS_REPLY_STRING || !tg_str_eq(tg_redis_text(r), sha_of(script))) {
+        redis_refuse(s, "SCRIPT LOAD is not understood", TG_STR_NONE);
+        return;
+    }
+    s->missing &= ~(1U << script);
 }
 
 static void read_settle(struct redis_store *s, const redisReply *r)
@@ -220,7 +254,7 @@ static bool read_answer(struct redis_store *s, const struct command *c, const re
 {
     switch (c->verb) {
     case TG_VERB_PAGE:
-        if (!tg_redis_read_page(r, c->topic, s->entries, page)) {
+        if (!tg_redis_read_page(r, c->topic, arena, page)) {
             return false;
         }
         a->rc = TG_OK;
@@ -290,19 +324,13 @@ static void read_setup(struct redis_store *s, struct command *c, const redisRepl
     }
     if (c->kind == CMD_INFO) {
         read_info(s, tg_redis_text(r));
+    } else if (c->kind == CMD_EXISTS) {
+        read_exists(s, r);
     } else if (c->kind == CMD_LOAD) {
-        if (r->type != REDIS_REPLY_STRING || r->len != TG_SHA_LEN) {
-            redis_refuse(s, "SCRIPT LOAD is not understood", TG_STR_NONE);
-            return;
-        }
-        memcpy(s->shas[c->script], r->str, TG_SHA_LEN);
-        if (s->stage == SETTING_UP && c->script + 1 < TG_SCRIPT_MAX) {
-            load_script(s, c->script + 1);
-        }
+        read_load(s, c->script, r);
     }
     if (s->n_setup == 0 && s->link != NULL) {
-        s->is_loading = false;
-        set_up_done(s);
+        set_up_next(s);
     }
 }
 
@@ -318,7 +346,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
         return;
     }
     if (r->type == REDIS_REPLY_ERROR && tg_redis_is_error(r, "NOSCRIPT")) {
-        /* Replies come in order, and LOAD's come behind those of all that was sent before. */
+        /* Replies come in order, and EXISTS's comes behind those of all that was sent before. */
         tg_list_append(&s->held, &c->node);
         if (!s->is_loading) {
             load_scripts(s);
@@ -334,6 +362,7 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
         break;
     case CMD_PLAIN:
     case CMD_INFO:
+    case CMD_EXISTS:
     case CMD_LOAD:
         read_setup(s, c, r);
         break;
@@ -355,10 +384,7 @@ void redis_set_up(struct redis_store *s)
     }
     tg_redis_arg(&a, TG_STR("INFO"));
     send_plain(s, CMD_INFO, &a);
-    /* One behind the other, for nothing else is sent yet: buffers that held all of them at once
-     * would be most of what a handle of the store weighs. */
-    s->is_loading = true;
-    load_script(s, 0);
+    load_scripts(s);
 }
 
 /* ---- operations ---- */
@@ -368,7 +394,7 @@ enum tg_rc redis_submit(struct tg_store *base, tg_id op, const struct tg_ask *as
     struct redis_store *s = redis_store_of(base);
     struct redis_group *g = redis_group_of(s);
     enum tg_script_name script = tg_redis_script_of(ask->verb);
-    tg_str sha = script == TG_SCRIPT_MAX ? TG_STR_NONE : sha_of(s, script);
+    tg_str sha = script == TG_SCRIPT_MAX ? TG_STR_NONE : sha_of(script);
     struct command *c = new_command(
         s, CMD_OPERATION, tg_redis_command(&g->keys, &g->base.opts, sha, ask), ask->topic);
 

@@ -31,15 +31,14 @@ struct redis_store {
     unsigned n_losses;         /* in a row */
     bool is_settling;          /* the script was asked and has not answered */
     bool is_log_doubted;       /* the tail has met another log's beginning */
-    bool is_loading;           /* scripts are on their way */
+    bool is_loading;           /* scripts are asked for or on their way */
+    unsigned missing;          /* scripts that the server has not, a bit of each */
     unsigned n_setup;          /* commands before UP that have not been answered */
     struct tg_pos settled;     /* the log's last id when the epoch was last asked for */
     struct tg_list held;       /* commands that wait for the scripts, in order */
     char address[64];          /* of the host's name */
     char run[RUN_ID_MAX];      /* of the server that this connection has */
     char last_run[RUN_ID_MAX]; /* of the one that was settled with before */
-    char shas[TG_SCRIPT_MAX][TG_SHA_LEN];
-    struct tg_entry entries[TG_PAGE_MAX];
 };
 
 static inline struct redis_group *redis_group_of(const struct redis_store *s)
@@ -60,7 +59,7 @@ void redis_drop_tail(struct redis_store *s);
 
 /* redis_ask.c */
 enum tg_rc redis_submit(struct tg_store *base, tg_id op, const struct tg_ask *ask);
-/* Logs in, asks who the server is, loads the scripts, settles: then up. */
+/* Logs in, asks who the server is, loads the scripts that it has not, settles: then up. */
 void redis_set_up(struct redis_store *s);
 /* Asks which log it is. */
 void redis_settle(struct redis_store *s);

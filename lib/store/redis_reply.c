@@ -49,10 +49,11 @@ static bool read_verdict(tg_str word, enum tg_verdict *ret_verdict)
     return false;
 }
 
-bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entries,
+bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_arena *arena,
                         struct tg_page *ret_page)
 {
-    struct tg_page page = {.entries = entries};
+    struct tg_entry *entries = NULL;
+    struct tg_page page = {0};
 
     if (r->type != REDIS_REPLY_ARRAY || r->elements < 3 || r->elements % 2 == 0 ||
         r->elements > 3 + 2 * TG_PAGE_MAX || !read_verdict(tg_redis_text_at(r, 0), &page.verdict) ||
@@ -61,6 +62,8 @@ bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entr
     }
     page.has_more = r->element[2]->integer == 1;
     page.has_skipped = tg_str_eq(tg_redis_text_at(r, 0), TG_STR("SKIPPED"));
+    entries = tg_arena_alloc(arena, r->elements / 2 * sizeof(*entries));
+    page.entries = entries;
     for (size_t i = 3; i < r->elements; i += 2) {
         struct tg_entry *e = &entries[page.n++];
 

@@ -12,8 +12,8 @@ tg_str tg_redis_text_at(const redisReply *r, size_t i);
 /* Reads. False: not the reply that was expected. */
 bool tg_redis_read_settle(const redisReply *r, struct tg_epoch *ret_epoch, struct tg_pos *ret_last,
                           bool *ret_is_suspect);
-/* `entries` has room for TG_PAGE_MAX; they borrow from the reply. */
-bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_entry *entries,
+/* The entries are in the arena, their texts are the reply's. */
+bool tg_redis_read_page(const redisReply *r, tg_str topic, struct tg_arena *arena,
                         struct tg_page *ret_page);
 /* TG_VERB_APPEND, GAP and the leases. */
 bool tg_redis_read_answer(const redisReply *r, struct tg_answer *ret_answer);

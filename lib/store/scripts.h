@@ -21,6 +21,7 @@ enum tg_script_name {
 
 struct tg_script {
     const char *name;
+    const char *sha;  /* SHA-1 of the text, as Redis names it */
     const char *text; /* no NUL */
     size_t n;
 };

@@ -404,6 +404,20 @@ long long server(struct fixture *f, const char *format, ...)
     return n;
 }
 
+char *server_text(struct fixture *f, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    redisReply *r = NULL;
+
+    va_start(args, format);
+    r = ask_server(f, format, args);
+    va_end(args);
+    text = strndup(r->str, r->len);
+    freeReplyObject(r);
+    return text;
+}
+
 /* ---- life ---- */
 
 void fixture_start(struct fixture *f, bool is_redis)

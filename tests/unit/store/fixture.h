@@ -100,6 +100,8 @@ void pass_time(struct fixture *f, tg_usec time);
 
 /* Redis only. A command over a connection of its own; returns what is a number. */
 long long server(struct fixture *f, const char *format, ...);
+/* The same of what is a text. [owned] */
+char *server_text(struct fixture *f, const char *format, ...);
 /* From the next start on by TCP, on a free port, by name. */
 void server_use_port(struct fixture *f);
 void server_start(struct fixture *f);

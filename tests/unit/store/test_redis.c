@@ -390,6 +390,33 @@ Test(outage, flushed_scripts_are_loaded_again_in_order)
     cr_assert_eq(f.n_down, 0);
 }
 
+/* How often a server was told a script, by all handles. */
+static long n_loaded(void)
+{
+    char *stats = server_text(&f, "INFO commandstats");
+    const char *at = strstr(stats, "cmdstat_script|load:calls=");
+    long n = at == NULL ? 0 : strtol(at + strlen("cmdstat_script|load:calls="), NULL, 10);
+
+    free(stats);
+    return n;
+}
+
+Test(outage, only_scripts_that_are_missing_are_loaded)
+{
+    long before = n_loaded();
+
+    cr_assert_gt(before, 0);
+    (void)server(&f, "CLIENT KILL TYPE normal SKIPME yes");
+    wait_up(&f, 2);
+    (void)put("a", "1");
+    cr_assert_eq(n_loaded(), before);
+    (void)server(&f, "SCRIPT FLUSH");
+    (void)server(&f, "CLIENT KILL TYPE normal SKIPME yes");
+    wait_up(&f, 3);
+    (void)put("a", "2");
+    cr_assert_eq(n_loaded(), 2 * before);
+}
+
 Test(outage, a_server_that_may_evict_is_not_used)
 {
     fixture_close(&f);
