@@ -253,6 +253,20 @@ static void refuse(struct wtopic *t, const struct tg_topic_news *news)
     walk_now(t->fanout);
 }
 
+static void take_reason(struct wtopic *t, const struct tg_topic_news *news)
+{
+    tg_str reason = news->state == TG_TOPIC_JOINING ? news->message : TG_STR_NONE;
+
+    if (t->refusal == NULL ? reason.n == 0 : tg_str_eq(tg_str_of(t->refusal), reason)) {
+        return;
+    }
+    free(t->refusal);
+    t->refusal = reason.n == 0 ? NULL : tg_str_dup(reason);
+    if (reason.n > 0) {
+        t->n_reasons++;
+    }
+}
+
 static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_topic_news *news)
 {
     if (news->state == TG_TOPIC_REFUSED) {
@@ -271,6 +285,7 @@ static void take_news(struct tg_fanout *f, struct wtopic *t, const struct tg_top
     }
     t->is_known = !news->store_down;
     t->state = news->state;
+    take_reason(t, news);
     t->is_repaired = news->is_repaired;
     t->is_partial = news->is_partial;
     t->ready_from = news->ready_from;

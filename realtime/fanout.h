@@ -83,7 +83,7 @@ enum tg_rc tg_fanout_tell_watched(struct tg_fanout *f, tg_str declared,
                                   bool is_watched) TG_MUST_USE;
 
 enum tg_topic_state {
-    TG_TOPIC_JOINING, /* no coverage yet */
+    TG_TOPIC_JOINING, /* no coverage yet; `message`: the word of what is in the way, or empty */
     TG_TOPIC_READY,   /* covered from `pos` on */
     TG_TOPIC_REFUSED, /* can not work; `message` says why */
 };
@@ -109,7 +109,7 @@ void tg_delivery_destroy(struct tg_delivery *d);
 enum tg_rc tg_fanout_deliver(struct tg_delivery *d) TG_MUST_USE;
 
 /* What the hub says about a topic, first in answer to a subscription and then at each change. `rc`
- * and `message` with TG_TOPIC_REFUSED. `whole_from`: frames above it are all delivered. */
+ * with TG_TOPIC_REFUSED. `whole_from`: frames above it are all delivered. */
 struct tg_topic_news {
     tg_id topic;
     enum tg_topic_state state;

@@ -24,7 +24,8 @@ struct wtopic {
     enum tg_topic_state state;
     bool is_known;      /* the hub has answered */
     enum tg_rc refused; /* TG_OK: not. Its readers are being told so, with these words */
-    char *refusal;      /* [owned] */
+    char *refusal;      /* [owned] or, while it is joining, one word: what is in the way */
+    uint8_t n_reasons;  /* such words so far */
     bool is_repaired;   /* its guarantee */
     bool is_partial;    /* but for deletes */
     char *token;        /* [owned] strict: its class's newest, by which pages are checked */
@@ -102,6 +103,7 @@ struct cursor {
                         * pages only, until one ends there */
     bool is_stale;     /* the log is another one than that of `epoch` */
     bool is_offline;   /* the client was told so */
+    uint8_t n_reasons; /* of the topic's, that it was told */
     bool saw_ready;    /* what the topic was when its reader was last told */
     bool is_asked;     /* tg_stream_add() has not been answered */
     bool is_apart;     /* not in the stream's own memory */
@@ -236,6 +238,9 @@ void stream_begin_cursor(struct cursor *c, struct tg_pos now);
 struct tg_stream_topic stream_describe(const struct cursor *c, char text[TG_CURSOR_MAX + 1]);
 /* The topic of `c` has news: frames, another state. */
 void stream_visit(struct cursor *c);
+/* A `status` for each topic that is covered, no longer, or cannot be for another reason, since its
+ * reader was told. */
+void stream_take_news(struct tg_stream *s);
 /* The page that `c` waited for is here. */
 void stream_on_page(struct cursor *c);
 void stream_poke(struct tg_stream *s);

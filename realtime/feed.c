@@ -9,10 +9,11 @@
 #include "realtime/strict.h"
 #include "util/log.h"
 
-enum { MIN_TOKEN_SECS = 60, MAX_GAP_LINES = 600 };
+enum { MIN_TOKEN_SECS = 60, MAX_GAP_LINES = 600, MAX_REFUSED_LINES = 60, MAX_DOUBLED = 5 };
 
 #define REMOTE_RETRY TG_SEC(2)
 
+/* The service's, whose operator may mend it; doubles up to MAX_DOUBLED times. */
 #define REFUSED_RETRY TG_SEC(30)
 
 static void take_lease(struct feed *f);
@@ -382,6 +383,8 @@ void feed_on_up(struct feed *f)
 
     f->is_up = true;
     f->was_down = false;
+    f->why_down = TG_UP_NONE;
+    f->n_refusals = 0;
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING); /* subscribed anew without a reason of ours */
         why = "again";
@@ -389,38 +392,53 @@ void feed_on_up(struct feed *f)
     feed_lost(f, why);
 }
 
-void feed_on_down(struct feed *f, const char *why, bool needs_token)
+void feed_on_down(struct feed *f, enum tg_upstream_cause why, bool needs_token)
 {
     go_down(f);
     f->was_down = true;
+    f->why_down = why;
     f->gap_at = (struct tg_pos){0};
-    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", feed_logged_topic(f)), TG_KZ("why", why));
+    tg_log(TG_LOG_INFO, "feed_down", TG_KS("topic", feed_logged_topic(f)),
+           TG_KZ("why", tg_upstream_word(why)));
     if (f->state == FEED_LIVE) {
         set_state(f, FEED_JOINING);
         hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
     }
-    if (needs_token && f->rows != NULL) {
-        /* There is no other key: perhaps upstream's mind changes. */
-        leave(f);
-        f->rejoin_at = tg_loop_now(f->hub->loop) + REFUSED_RETRY;
-    } else if (needs_token) {
+    if (needs_token) {
         /* Not accepted any more, whatever its exp says: wait for another one. */
         f->exp_sec = 0;
     }
 }
 
-void feed_on_refused(struct feed *f, tg_str message)
+/* Its topics are the configuration's: they wait until the table can be followed. */
+static void wait_for_operator(struct feed *f)
 {
-    tg_log(TG_LOG_WARN, "feed_refused", TG_KS("topic", feed_logged_topic(f)),
-           TG_KS("message", logged_message(f, message)));
+    tg_usec wait = REFUSED_RETRY << TG_MIN(f->n_refusals, (unsigned)MAX_DOUBLED);
+
+    f->n_refusals++;
+    f->rejoin_at = tg_loop_now(f->hub->loop) + wait;
+    f->was_down = true;
+    set_state(f, FEED_JOINING);
+    hub_tell_topics(f, TG_TOPIC_JOINING, TG_OK, TG_STR(""));
+}
+
+void feed_on_refused(struct feed *f, enum tg_upstream_cause why, tg_str words)
+{
+    enum tg_rc rc = tg_upstream_rc(why);
+
+    /* What is wrong with the project is said once, by the link. */
+    if (rc != TG_EREALTIME) {
+        tg_log_limited(TG_LOG_WARN, "feed_refused", MAX_REFUSED_LINES,
+                       TG_KS("topic", feed_logged_topic(f)), TG_KZ("cause", tg_upstream_word(why)),
+                       TG_KS("message", logged_message(f, words)));
+    }
     forget_channel(f);
+    f->why_down = why;
     if (f->rows != NULL) {
-        /* Its topics are the configuration's: they wait until the table can be followed. */
-        set_state(f, FEED_JOINING);
-        f->rejoin_at = tg_loop_now(f->hub->loop) + REFUSED_RETRY;
+        wait_for_operator(f);
         return;
     }
-    hub_tell_topics(f, TG_TOPIC_REFUSED, TG_EBADTOPIC, message);
+    hub_tell_topics(f, TG_TOPIC_REFUSED, rc, words);
     feed_close(f);
 }
 

@@ -20,6 +20,9 @@ void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum 
                                  .store_down = !h->store_up,
                                  .is_new = is_new};
 
+    if (t->feed != NULL && state == TG_TOPIC_JOINING && t->feed->why_down != TG_UP_NONE) {
+        news.message = tg_str_of(tg_upstream_word(t->feed->why_down));
+    }
     if (t->feed != NULL) {
         news.ready_from = t->feed->live_from;
         news.is_repaired = t->feed->rows != NULL && rows_are_repaired(t->feed->rows);

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include "realtime/hub.h"
+#include "realtime/upstream_error.h"
 #include "util/map.h"
 
 /* One upstream subscription.
@@ -34,11 +35,13 @@ struct feed {
     char *token;
     int64_t exp_sec;
     struct tg_pos live_from;
-    struct tg_pos gap_at; /* the last gap since upstream was joined; {0,0}: none */
-    tg_usec rejoin_at;    /* not before; 0: at once */
-    bool is_up;           /* upstream says Subscribed */
-    bool was_down;        /* it did, and the subscription was lost */
-    bool gap_pending;     /* a gap must be written before the feed may be called live */
+    struct tg_pos gap_at;            /* the last gap since upstream was joined; {0,0}: none */
+    tg_usec rejoin_at;               /* not before; 0: at once */
+    unsigned n_refusals;             /* since it was up last */
+    enum tg_upstream_cause why_down; /* TG_UP_NONE: it is up, or was never down */
+    bool is_up;                      /* upstream says Subscribed */
+    bool was_down;                   /* it did, and the subscription was lost */
+    bool gap_pending;                /* a gap must be written before the feed may be called live */
     unsigned n_gaps_under_way;
     uint64_t n_appends; /* begun, ever */
     uint64_t gap_after; /* the last gap stands behind so many of them, or will */
@@ -154,8 +157,8 @@ struct tg_hub *feed_hub(const void *arg);
 void feed_sweep(struct feed *f);
 /* From the link, through the hub's mailbox. */
 void feed_on_up(struct feed *f);
-void feed_on_down(struct feed *f, const char *why, bool needs_token);
-void feed_on_refused(struct feed *f, tg_str message);
+void feed_on_down(struct feed *f, enum tg_upstream_cause why, bool needs_token);
+void feed_on_refused(struct feed *f, enum tg_upstream_cause why, tg_str words);
 void feed_on_change(struct feed *f, tg_str payload);
 
 enum tg_topic_state feed_topic_state(const struct feed *f);

@@ -19,7 +19,7 @@ struct link_mail {
     struct tg_hub *hub;
     void (*handle)(struct feed *f, const struct link_mail *m);
     uint64_t id;
-    const char *why;
+    enum tg_upstream_cause why;
     bool needs_token;
     size_t n;
     char text[];
@@ -43,7 +43,7 @@ static void handle_down(struct feed *f, const struct link_mail *m)
 
 static void handle_refused(struct feed *f, const struct link_mail *m)
 {
-    feed_on_refused(f, tg_str_make(m->text, m->n));
+    feed_on_refused(f, m->why, tg_str_make(m->text, m->n));
 }
 
 static void handle_change(struct feed *f, const struct link_mail *m)
@@ -157,8 +157,8 @@ bool hub_note_loss(struct tg_hub *h)
 
 /* A mail that does not fit is counted; the hub's sweep makes that a gap of every feed. */
 static void post(struct tg_hub *h, uint64_t id,
-                 void (*handle)(struct feed *f, const struct link_mail *m), const char *why,
-                 bool needs_token, tg_str text)
+                 void (*handle)(struct feed *f, const struct link_mail *m),
+                 enum tg_upstream_cause why, bool needs_token, tg_str text)
 {
     struct link_mail *m = tg_malloc(sizeof(*m) + text.n);
 
@@ -180,22 +180,22 @@ static void post(struct tg_hub *h, uint64_t id,
 
 static void on_up(uint64_t id, void *arg)
 {
-    post(arg, id, handle_up, "", false, TG_STR(""));
+    post(arg, id, handle_up, TG_UP_NONE, false, TG_STR(""));
 }
 
-static void on_down(uint64_t id, const char *why, bool needs_token, void *arg)
+static void on_down(uint64_t id, enum tg_upstream_cause why, bool needs_token, void *arg)
 {
     post(arg, id, handle_down, why, needs_token, TG_STR(""));
 }
 
-static void on_refused(uint64_t id, tg_str message, void *arg)
+static void on_refused(uint64_t id, enum tg_upstream_cause why, tg_str words, void *arg)
 {
-    post(arg, id, handle_refused, "", false, message);
+    post(arg, id, handle_refused, why, false, words);
 }
 
 static void on_change(uint64_t id, tg_str payload, void *arg)
 {
-    post(arg, id, handle_change, "", false, payload);
+    post(arg, id, handle_change, TG_UP_NONE, false, payload);
 }
 
 static void on_online(bool online, void *arg)

@@ -39,6 +39,11 @@ static uint64_t next_random(struct tg_link *l)
     return l->random;
 }
 
+tg_usec link_random(struct tg_link *l, tg_usec most)
+{
+    return next_random(l) % (most + 1);
+}
+
 /* Doubles with each failure up to a limit, then half to whole of it. */
 tg_usec link_backoff(struct tg_link *l, unsigned failures)
 {
@@ -48,7 +53,7 @@ tg_usec link_backoff(struct tg_link *l, unsigned failures)
         delay *= 2;
     }
     delay = TG_MIN(delay, BACKOFF_MAX);
-    return delay / 2 + next_random(l) % (delay / 2 + 1);
+    return delay / 2 + link_random(l, delay / 2);
 }
 
 /* ---- mail from the hub ---- */
@@ -91,7 +96,6 @@ static void on_join_order(struct tg_mail *mail, void *owner)
 {
     struct order *o = TG_CONTAINER_OF(mail, struct order, mail);
     struct tg_link *l = owner;
-    struct socket *s = NULL;
     struct channel *ch = TG_NEW(struct channel);
     bool is_service = false;
 
@@ -105,17 +109,9 @@ static void on_join_order(struct tg_mail *mail, void *owner)
     free(o);
     name_topic(ch->topic, sizeof(ch->topic), ch->id);
     tg_timer_init(&ch->timer, channel_on_timer);
-    s = socket_with_room(l, is_service);
-    ch->socket = s;
-    tg_list_append(&s->channels, &ch->node);
-    s->n_channels++;
     TG_ASSERT(tg_map_put(&l->channels, tg_str_of(ch->topic), ch) == NULL);
     tg_count_add(&l->counts.channels, 1);
-    if (s->state == SO_BACKOFF && !tg_timer_is_on(&s->timer)) {
-        socket_dial(s);
-    } else {
-        channel_join_next(s);
-    }
+    channel_settle(ch, is_service);
 }
 
 static void on_token_order(struct tg_mail *mail, void *owner)

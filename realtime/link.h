@@ -7,6 +7,7 @@
 #ifndef TG_REALTIME_LINK_H
 #define TG_REALTIME_LINK_H
 
+#include "realtime/upstream_error.h"
 #include "util/clock.h"
 #include "util/count.h"
 #include "util/str.h"
@@ -30,10 +31,11 @@ struct tg_link_handler {
      * subscribed anew without a reason of ours: something may be lost before it. */
     void (*on_up)(uint64_t id, void *arg);
     /* Nothing comes any more; it is joined again by itself, unless needs_token: then
-     * tg_link_token() must come first. `why` is one word. */
-    void (*on_down)(uint64_t id, const char *why, bool needs_token, void *arg);
-    /* It can not work as asked (no such table, bad filter): left, not tried again. */
-    void (*on_refused)(uint64_t id, tg_str message, void *arg);
+     * tg_link_token() must come first, which is never so of the service's. */
+    void (*on_down)(uint64_t id, enum tg_upstream_cause why, bool needs_token, void *arg);
+    /* It can not work as asked (no such table, bad filter), or the project does not let anybody
+     * in: left, not tried again. `words` are upstream's, or empty. */
+    void (*on_refused)(uint64_t id, enum tg_upstream_cause why, tg_str words, void *arg);
     /* The payload of a postgres_changes event. [borrowed] */
     void (*on_change)(uint64_t id, tg_str payload, void *arg);
     /* Whether at least one socket is open, when that changes. */
@@ -44,7 +46,8 @@ struct tg_link_handler {
 
 struct tg_link_counts {
     tg_count sockets, channels, joins, join_errors, reconnects, changes, heartbeats_missed, refused;
-    tg_count online; /* 1 or 0 */
+    tg_count online;                      /* 1 or 0 */
+    tg_count errors[TG_UPSTREAM_CLASSES]; /* of channels and sockets */
 };
 
 /* Before the threads start. */

@@ -10,13 +10,15 @@
 #define SUBSCRIBE_TIMEOUT TG_SEC(60)
 #define EMPTY_SOCKET_LINGER TG_SEC(30)
 
+enum { MAX_WORDS = 4096 };
+
 /* ---- sending ---- */
 
 /* Builds one frame and sends it. A socket whose peer does not read is closed. */
 void link_send(struct socket *s, struct tg_buf *frame)
 {
     if (tg_buf_rc(frame) != TG_OK || tg_ws_send(s->ws, tg_buf_view(frame)) != TG_OK) {
-        tg_ws_close(s->ws);
+        socket_close(s, TG_UP_SILENT);
     }
     tg_buf_fini(frame);
 }
@@ -71,7 +73,8 @@ static void end_joining(struct channel *ch)
 }
 
 /* The channel is no longer on the wire. */
-void channel_lose(struct channel *ch, const char *why, bool needs_token, tg_usec retry_in)
+void channel_lose(struct channel *ch, enum tg_upstream_cause why, bool needs_token,
+                  tg_usec retry_in)
 {
     bool was_up = ch->state == CH_UP;
 
@@ -86,20 +89,46 @@ void channel_lose(struct channel *ch, const char *why, bool needs_token, tg_usec
     }
 }
 
+static void detach(struct channel *ch)
+{
+    tg_list_remove(&ch->node);
+    ch->socket->n_channels--;
+}
+
 void channel_free(struct channel *ch)
 {
     struct tg_link *l = ch->link;
 
     end_joining(ch);
     (void)tg_map_remove(&l->channels, tg_str_of(ch->topic));
-    tg_list_remove(&ch->node);
-    ch->socket->n_channels--;
+    detach(ch);
     tg_count_sub(&l->counts.channels, 1);
+    link_clear(l, &ch->trouble);
     free(ch->schema);
     free(ch->table);
     free(ch->filter);
     free(ch->token);
     free(ch);
+}
+
+void channel_settle(struct channel *ch, bool is_service)
+{
+    struct socket *s = socket_with_room(ch->link, is_service);
+
+    ch->socket = s;
+    tg_list_append(&s->channels, &ch->node);
+    s->n_channels++;
+    if (s->state == SO_BACKOFF && !tg_timer_is_on(&s->timer)) {
+        socket_dial(s);
+    } else {
+        channel_join_next(s);
+    }
+}
+
+void channel_move(struct channel *ch)
+{
+    detach(ch);
+    channel_settle(ch, ch->socket->is_service);
 }
 
 void channel_leave(struct channel *ch)
@@ -133,16 +162,6 @@ void channel_take_token(struct channel *ch, char *token)
     }
 }
 
-static void refuse_channel(struct channel *ch, tg_str message)
-{
-    struct tg_link *l = ch->link;
-    uint64_t id = ch->id;
-
-    tg_count_add(&l->counts.refused, 1);
-    l->h.on_refused(id, message, l->arg);
-    channel_leave(ch);
-}
-
 void channel_on_timer(struct tg_timer *t)
 {
     struct channel *ch = TG_CONTAINER_OF(t, struct channel, timer);
@@ -154,7 +173,7 @@ void channel_on_timer(struct tg_timer *t)
     }
     /* No answer to a join, or no `Subscribed`: the socket is stuck. */
     tg_log(TG_LOG_WARN, "link_stuck", TG_KN("channel", ch->id));
-    tg_ws_close(s->ws);
+    socket_close(s, TG_UP_SILENT);
 }
 
 /* Begins the next join if the socket is free and the pace allows it. */
@@ -162,9 +181,10 @@ void channel_join_next(struct socket *s)
 {
     struct tg_link *l = s->link;
     tg_usec now = tg_clock_mono_us();
+    tg_usec pace = 0;
     struct channel *next = NULL;
 
-    if (s->state != SO_OPEN || s->joining != NULL) {
+    if (s->state != SO_OPEN || s->joining != NULL || s->closing != TG_UP_NONE) {
         return;
     }
     for (struct tg_list *n = s->channels.next; n != &s->channels && next == NULL; n = n->next) {
@@ -177,11 +197,12 @@ void channel_join_next(struct socket *s)
     if (next == NULL) {
         return;
     }
-    if (l->next_join > now) {
-        link_start_timer(l, &s->pace, l->next_join - now);
+    if (TG_MAX(l->next_join, s->hold_until) > now) {
+        link_start_timer(l, &s->pace, TG_MAX(l->next_join, s->hold_until) - now);
         return;
     }
-    l->next_join = now + TG_SEC(1) / l->opts.joins_per_second;
+    pace = TG_SEC(1) / l->opts.joins_per_second;
+    l->next_join = now + pace + link_random(l, pace / 2);
     tg_count_add(&l->counts.joins, 1);
     next->state = CH_JOINING;
     s->joining = next;
@@ -191,75 +212,65 @@ void channel_join_next(struct socket *s)
 
 /* ---- what upstream says ---- */
 
-static bool says(tg_str text, const char *what)
+/* The words of {"reason":"..."} or "...". */
+static tg_str take_words(tg_str json, struct tg_buf *out)
 {
-    return memmem(text.p, text.n, what, strlen(what)) != NULL;
-}
+    tg_str text = TG_STR_NONE;
 
-static bool is_token_trouble(tg_str text)
-{
-    return says(text, "InvalidJWT") || says(text, "Token has expired") || says(text, "JwtSig") ||
-           says(text, "MalformedJWT") || says(text, "`role` and `exp`") ||
-           says(text, "not a valid JWT");
-}
-
-/* Errors of a subscription that trying again cannot mend (protocol page, section 6). */
-static bool is_final(tg_str text)
-{
-    return says(text, "Unable to subscribe to changes") || says(text, "Error parsing") ||
-           says(text, "Column selection") || says(text, "No subscription params") ||
-           says(text, "Unauthorized") || says(text, "TopicNameRequired");
-}
-
-/* The service has no other token: its key may only be worth more on a new socket, for the edge
- * makes a token of it at each connect. */
-static bool begins_anew(const struct channel *ch, tg_str text)
-{
-    if (!ch->socket->is_service || !is_token_trouble(text)) {
-        return false;
+    if (tg_json_member(json, "reason", &text) != TG_OK) {
+        text = json;
     }
-    tg_log_limited(TG_LOG_WARN, "service_token", 10, TG_KN("channel", ch->id),
-                   TG_KS("reason", text));
-    tg_ws_close(ch->socket->ws);
-    return true;
+    return tg_json_unquote(text, out) == TG_OK ? tg_buf_view(out) : json;
+}
+
+static void on_joined(struct channel *ch)
+{
+    struct socket *s = ch->socket;
+
+    ch->state = CH_JOINED;
+    s->failures = 0;
+    s->n_holds = 0;
+    link_clear(s->link, &s->trouble);
+    link_start_timer(ch->link, &ch->timer, SUBSCRIBE_TIMEOUT);
+    if (ch->has_new_token) {
+        send_token(ch);
+    }
+}
+
+static void on_gone(struct channel *ch, enum tg_upstream_cause cause, tg_str words)
+{
+    struct socket *s = ch->socket;
+
+    channel_on_error(ch, cause, words);
+    channel_join_next(s);
 }
 
 static void on_reply(struct channel *ch, const struct tg_phoenix *f)
 {
+    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = MAX_WORDS};
     bool ok = false;
     tg_str response = TG_STR_NONE;
     struct socket *s = ch->socket;
     uint64_t ref = 0;
 
-    if (ch->state != CH_JOINING || tg_str_to_u64(f->ref, &ref) != TG_OK || ref != ch->join_ref ||
+    if (tg_str_to_u64(f->ref, &ref) != TG_OK ||
         tg_phoenix_reply(f->payload, &ok, &response) != TG_OK) {
         return;
     }
-    end_joining(ch);
-    if (ok) {
-        ch->state = CH_JOINED;
-        s->failures = 0;
-        link_start_timer(ch->link, &ch->timer, SUBSCRIBE_TIMEOUT);
-        if (ch->has_new_token) {
-            send_token(ch);
+    response = take_words(response, &text);
+    if (ch->state == CH_JOINING && ref == ch->join_ref) {
+        end_joining(ch);
+        if (ok) {
+            on_joined(ch);
+            channel_join_next(s);
+        } else {
+            tg_count_add(&ch->link->counts.join_errors, 1);
+            on_gone(ch, tg_upstream_words(response), response);
         }
-    } else if (is_final(response)) {
-        tg_count_add(&ch->link->counts.join_errors, 1);
-        refuse_channel(ch, response);
-        return;
-    } else if (begins_anew(ch, response)) {
-        tg_count_add(&ch->link->counts.join_errors, 1);
-        channel_lose(ch, "token", false, 0);
-        return;
-    } else {
-        tg_count_add(&ch->link->counts.join_errors, 1);
-        ch->failures++;
-        tg_log_limited(TG_LOG_WARN, "join_refused", 10, TG_KN("channel", ch->id),
-                       TG_KS("reason", response));
-        channel_lose(ch, "refused", is_token_trouble(response) && !ch->has_new_token,
-                     link_backoff(ch->link, ch->failures));
+    } else if (!ok && (ch->state == CH_JOINED || ch->state == CH_UP) && ref > ch->join_ref &&
+               tg_upstream_words(response) == TG_UP_UNMATCHED) {
+        on_gone(ch, TG_UP_UNMATCHED, response); /* a token went to where nobody is any more */
     }
-    channel_join_next(s);
 }
 
 static void on_subscribed(struct channel *ch)
@@ -275,49 +286,61 @@ static void on_subscribed(struct channel *ch)
     ch->state = CH_UP;
     ch->has_pushed_token = false;
     ch->failures = 0;
+    link_clear(ch->link, &ch->trouble);
+    link_clear(ch->link, &ch->link->trouble);
     ch->link->h.on_up(ch->id, ch->link->arg);
+}
+
+/* Of the subscription: upstream tries again what it does not call final. Of the channel: its
+ * `phx_close` follows, but for a token there is nothing to wait for. */
+static void on_complaint(struct channel *ch, bool is_subscription, tg_str words)
+{
+    enum tg_upstream_cause cause = tg_upstream_words(words);
+    enum tg_upstream_class class = tg_upstream_class(cause);
+
+    if (class == TG_UPSTREAM_GIVE_UP || class == TG_UPSTREAM_TOKEN) {
+        on_gone(ch, cause, words);
+    } else {
+        channel_note(ch, cause, words);
+        if (is_subscription) {
+            link_start_timer(ch->link, &ch->timer, SUBSCRIBE_TIMEOUT);
+        }
+    }
 }
 
 static void on_system(struct channel *ch, tg_str payload)
 {
+    TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = MAX_WORDS};
     tg_str status = TG_STR_NONE;
     tg_str message = TG_STR_NONE;
+    tg_str extension = TG_STR_NONE;
 
     if (tg_json_member(payload, "status", &status) != TG_OK ||
-        tg_json_member(payload, "message", &message) != TG_OK) {
+        tg_json_member(payload, "message", &message) != TG_OK || !channel_is_on_wire(ch)) {
         return;
     }
-    if (tg_str_eq(status, TG_STR("\"ok\""))) {
-        if (says(message, "Subscribed to PostgreSQL")) {
-            on_subscribed(ch);
-        }
-        return;
-    }
-    if (is_final(message)) {
-        refuse_channel(ch, message);
-    } else if (begins_anew(ch, message)) {
-        channel_lose(ch, "token", false, 0);
-    } else if (is_token_trouble(message)) {
-        /* phx_close follows; by then the channel is parked and the close is ignored. */
-        channel_lose(ch, "token", true, 0);
-    } else if (ch->state == CH_UP) {
-        tg_log_limited(TG_LOG_WARN, "channel_error", 10, TG_KN("channel", ch->id),
-                       TG_KS("message", message));
+    message = take_words(message, &text);
+    if (!tg_str_eq(status, TG_STR("\"ok\""))) {
+        on_complaint(ch,
+                     tg_json_member(payload, "extension", &extension) == TG_OK &&
+                         tg_str_eq(extension, TG_STR("\"postgres_changes\"")),
+                     message);
+    } else if (tg_str_has_prefix(message, TG_STR("Subscribed to PostgreSQL"))) {
+        on_subscribed(ch);
     }
 }
 
-static void on_channel_gone(struct channel *ch, const struct tg_phoenix *f)
+/* What was said of the channel just before says why. */
+static void on_channel_gone(struct channel *ch, const struct tg_phoenix *f, bool is_crash)
 {
     uint64_t join_ref = 0;
-    struct socket *s = ch->socket;
+    enum tg_upstream_cause cause = is_crash ? TG_UP_CRASHED : TG_UP_CLOSED;
 
     if (!channel_is_on_wire(ch) || tg_str_to_u64(f->join_ref, &join_ref) != TG_OK ||
         join_ref != ch->join_ref) {
         return;
     }
-    ch->failures++;
-    channel_lose(ch, "closed", false, link_backoff(ch->link, ch->failures));
-    channel_join_next(s);
+    on_gone(ch, ch->trouble == TG_UP_NONE ? cause : ch->trouble, TG_STR_NONE);
 }
 
 void channel_on_frame(struct socket *s, const struct tg_phoenix *f)
@@ -342,8 +365,9 @@ void channel_on_frame(struct socket *s, const struct tg_phoenix *f)
         on_reply(ch, f);
     } else if (tg_str_eq(f->event, TG_STR("system"))) {
         on_system(ch, f->payload);
-    } else if (tg_str_eq(f->event, TG_STR("phx_close")) ||
-               tg_str_eq(f->event, TG_STR("phx_error"))) {
-        on_channel_gone(ch, f);
+    } else if (tg_str_eq(f->event, TG_STR("phx_close"))) {
+        on_channel_gone(ch, f, false);
+    } else if (tg_str_eq(f->event, TG_STR("phx_error"))) {
+        on_channel_gone(ch, f, true);
     }
 }

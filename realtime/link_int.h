@@ -1,5 +1,6 @@
-/* link_int.h - what link.c (thread, orders), link_channel.c (channels) and link_socket.c
- * (sockets, names) share. Everything here belongs to the link's thread.
+/* link_int.h - what link.c (thread, orders), link_channel.c (channels), link_socket.c (sockets,
+ * names) and link_error.c (what is done about upstream's errors) share. Everything here belongs to
+ * the link's thread.
  *
  *   channel:  WAITING -> JOINING -> JOINED -> UP
  *                ^          |         |       |       lost or refused for now: WAITING again,
@@ -42,6 +43,7 @@ struct channel {
      * way for the next, so one answers all tokens; more than one are told as a loss. */
     bool has_pushed_token;
     unsigned failures;
+    enum tg_upstream_cause trouble; /* until it is up */
     tg_usec not_before;
     struct tg_timer timer; /* join or subscribe timeout; next try */
 };
@@ -55,12 +57,17 @@ struct socket {
     struct tg_ws *ws;
     struct tg_list channels;
     unsigned n_channels;
+    unsigned room; /* for so many: what upstream has let in, if that is less than configured */
     struct channel *joining;
     uint64_t ref;
     uint64_t heartbeat_ref; /* 0: answered */
     unsigned failures;
-    struct tg_timer timer; /* heartbeat when open, next try when not */
-    struct tg_timer pace;  /* the next join is allowed */
+    enum tg_upstream_cause trouble; /* until a channel is joined */
+    enum tg_upstream_cause closing; /* why we close it; nothing is joined any more */
+    unsigned n_holds;               /* times that the project had enough, since a join went well */
+    tg_usec hold_until;             /* nothing is joined before */
+    struct tg_timer timer;          /* heartbeat when open, next try when not */
+    struct tg_timer pace;           /* the next join is allowed */
 };
 
 struct tg_link {
@@ -83,6 +90,12 @@ struct tg_link {
     unsigned n_resolving;
     tg_usec next_join;
     uint64_t random;
+    struct {
+        unsigned n; /* channels and sockets that have it */
+        bool is_logged;
+        uint64_t words; /* so */
+    } troubles[TG_UP_CAUSES];
+    enum tg_upstream_cause trouble; /* the project's, until a channel is up */
     pthread_t thread;
     bool stopping;
     bool started;
@@ -95,13 +108,20 @@ enum { LINK_MAX_FRAME = 64 * 1024 };
 void link_start_timer(struct tg_link *l, struct tg_timer *t, tg_usec after);
 /* Doubles with each failure up to a limit, then half to whole of it. */
 tg_usec link_backoff(struct tg_link *l, unsigned failures);
+/* 0 to `most`. */
+tg_usec link_random(struct tg_link *l, tg_usec most);
 
 /* link_channel.c */
 void channel_on_timer(struct tg_timer *t);
 bool channel_is_on_wire(const struct channel *ch);
 /* The channel is no longer on the wire. */
-void channel_lose(struct channel *ch, const char *why, bool needs_token, tg_usec retry_in);
+void channel_lose(struct channel *ch, enum tg_upstream_cause why, bool needs_token,
+                  tg_usec retry_in);
 void channel_free(struct channel *ch);
+/* Gives it a socket with room: a new one, or one that was moved. */
+void channel_settle(struct channel *ch, bool is_service);
+/* To another socket; it is not on the wire. */
+void channel_move(struct channel *ch);
 void channel_leave(struct channel *ch);
 /* A token to go on with; takes it. */
 void channel_take_token(struct channel *ch, char *token);
@@ -111,8 +131,23 @@ void channel_on_frame(struct socket *s, const struct tg_phoenix *f);
 /* Sends a frame and frees it. A socket whose peer does not read is closed. */
 void link_send(struct socket *s, struct tg_buf *frame);
 
+/* link_error.c */
+/* What upstream said about a channel, or to it: counted, told, and acted on. The channel may be
+ * gone afterwards, or on another socket. */
+void channel_on_error(struct channel *ch, enum tg_upstream_cause cause, tg_str words);
+/* Counted and told only: more will follow. */
+void channel_note(struct channel *ch, enum tg_upstream_cause cause, tg_str words);
+/* A socket that was lost; its channels may be gone afterwards. */
+void socket_on_error(struct socket *s, enum tg_upstream_cause cause, tg_str words);
+/* Before it is dialled again. */
+tg_usec socket_backoff(struct socket *s, enum tg_upstream_cause cause);
+/* The trouble is over. */
+void link_clear(struct tg_link *l, enum tg_upstream_cause *slot);
+
 /* link_socket.c */
 void socket_dial(struct socket *s);
+/* Closes soon; its channels come back on a new one. */
+void socket_close(struct socket *s, enum tg_upstream_cause why);
 void socket_free(struct socket *s);
 /* One with room for another channel, new if need be. */
 struct socket *socket_with_room(struct tg_link *l, bool is_service);

@@ -56,12 +56,13 @@ void socket_free(struct socket *s)
     tg_wheel_stop(&l->wheel, &s->pace);
     tg_list_remove(&s->node);
     tg_ids_remove(&l->socket_ids, s->id);
+    link_clear(l, &s->trouble);
     tg_count_sub(&l->counts.sockets, 1);
     free(s);
 }
 
 /* The socket is gone: its channels wait, and it is dialled again if it has any. */
-static void lose_socket(struct socket *s, const char *why)
+static void lose_socket(struct socket *s, enum tg_upstream_cause cause, tg_str words)
 {
     struct tg_link *l = s->link;
     bool was_open = s->state == SO_OPEN;
@@ -69,6 +70,7 @@ static void lose_socket(struct socket *s, const char *why)
     s->ws = NULL;
     s->state = SO_BACKOFF;
     s->joining = NULL;
+    s->closing = TG_UP_NONE;
     l->n_open -= was_open;
     if (was_open) {
         tell_online(l);
@@ -77,12 +79,15 @@ static void lose_socket(struct socket *s, const char *why)
         struct channel *ch = TG_CONTAINER_OF(n, struct channel, node);
 
         if (channel_is_on_wire(ch)) {
-            channel_lose(ch, "socket", false, 0);
+            channel_lose(ch, cause, false, 0);
         }
     }
     if (l->stopping) {
         tg_wheel_stop(&l->wheel, &s->timer);
         return; /* all are freed together */
+    }
+    if (s->n_channels > 0) {
+        socket_on_error(s, cause, words);
     }
     if (s->n_channels == 0) {
         socket_free(s);
@@ -90,9 +95,18 @@ static void lose_socket(struct socket *s, const char *why)
     }
     s->failures++;
     tg_count_add(&l->counts.reconnects, 1);
-    tg_log_limited(TG_LOG_WARN, "link_lost", 20, TG_KZ("why", why),
-                   TG_KN("channels", s->n_channels));
-    link_start_timer(l, &s->timer, link_backoff(l, s->failures));
+    link_start_timer(l, &s->timer, socket_backoff(s, cause));
+}
+
+static enum tg_upstream_cause cause_of(const struct socket *s, unsigned code)
+{
+    if (s->closing != TG_UP_NONE) {
+        return s->closing;
+    }
+    if (s->state == SO_OPEN) {
+        return tg_upstream_close(code);
+    }
+    return tg_upstream_upgrade(code);
 }
 
 static void on_close(unsigned code, tg_str why, void *arg)
@@ -100,7 +114,13 @@ static void on_close(unsigned code, tg_str why, void *arg)
     char text[160];
 
     (void)snprintf(text, sizeof(text), "%u %.*s", code, TG_STR_ARG(why));
-    lose_socket(arg, text);
+    lose_socket(arg, cause_of(arg, code), tg_str_of(text));
+}
+
+void socket_close(struct socket *s, enum tg_upstream_cause why)
+{
+    s->closing = s->closing == TG_UP_NONE ? why : s->closing;
+    tg_ws_close(s->ws);
 }
 
 static void on_heartbeat(struct socket *s)
@@ -109,7 +129,7 @@ static void on_heartbeat(struct socket *s)
 
     if (s->heartbeat_ref != 0) {
         tg_count_add(&s->link->counts.heartbeats_missed, 1);
-        tg_ws_close(s->ws);
+        socket_close(s, TG_UP_SILENT);
         return;
     }
     s->heartbeat_ref = ++s->ref;
@@ -152,7 +172,7 @@ static void connect_to(struct socket *s, const char *address)
 
     s->state = SO_CONNECTING;
     if (tg_ws_open(l->wsc, address, &r, &handler, s, &s->ws) != TG_OK) {
-        lose_socket(s, "connect");
+        lose_socket(s, TG_UP_UNREACHABLE, TG_STR("connect"));
     }
 }
 
@@ -185,7 +205,7 @@ static void on_looked_up(struct tg_mail *mail, void *owner)
         if (s->n_channels == 0) {
             socket_free(s); /* its time to linger may be over */
         } else if (look->address[0] == '\0') {
-            lose_socket(s, "name not found");
+            lose_socket(s, TG_UP_UNREACHABLE, TG_STR("name not found"));
         } else {
             connect_to(s, look->address);
         }
@@ -231,7 +251,7 @@ void socket_dial(struct socket *s)
     if (pthread_create(&look->thread, NULL, look_up, look) != 0) {
         l->n_resolving--;
         free(look);
-        lose_socket(s, "no thread for the name");
+        lose_socket(s, TG_UP_UNREACHABLE, TG_STR("no thread for the name"));
     }
 }
 
@@ -241,13 +261,14 @@ struct socket *socket_with_room(struct tg_link *l, bool is_service)
 
     for (struct tg_list *n = l->sockets.next; n != &l->sockets; n = n->next) {
         s = TG_CONTAINER_OF(n, struct socket, node);
-        if (s->is_service == is_service && s->n_channels < l->opts.channels_per_socket) {
+        if (s->is_service == is_service && s->n_channels < s->room) {
             return s;
         }
     }
     s = TG_NEW(struct socket);
     s->link = l;
     s->is_service = is_service;
+    s->room = l->opts.channels_per_socket;
     s->id = tg_ids_add(&l->socket_ids, s);
     tg_list_init(&s->channels);
     tg_timer_init(&s->timer, on_socket_timer);

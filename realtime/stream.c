@@ -203,6 +203,40 @@ static bool any_lost(const struct tg_stream *s)
     return false;
 }
 
+static void take_news(struct cursor *c)
+{
+    const struct wtopic *t = c->topic;
+    bool was_ready = c->saw_ready;
+    bool has_reason = t->refusal != NULL && c->n_reasons != t->n_reasons;
+
+    if (was_ready == (t->state == TG_TOPIC_READY) && !has_reason) {
+        return;
+    }
+    c->saw_ready = t->state == TG_TOPIC_READY;
+    c->n_reasons = t->n_reasons;
+    if (!c->saw_ready && (has_reason || (was_ready && !c->is_offline))) {
+        c->is_offline = true;
+        stream_say_status(c, "offline");
+    } else if (c->saw_ready && c->is_fresh && tg_pos_cmp(t->ready_from, c->pos) <= 0) {
+        /* Covered by somebody already: no gap of a join will come to say so. */
+        c->is_fresh = false;
+        c->is_offline = false;
+        stream_say_status(c, "ready");
+    } else if (c->saw_ready && c->is_offline) {
+        c->is_offline = false;
+        if (!c->is_fresh) {
+            stream_say_status(c, "ready");
+        }
+    }
+}
+
+void stream_take_news(struct tg_stream *s)
+{
+    for (struct cursor *c = s->cursors; c != NULL; c = c->next) {
+        take_news(c);
+    }
+}
+
 static void go_live(struct tg_stream *s)
 {
     struct tg_stream_topic topics[TG_STREAM_MAX_TOPICS];
@@ -228,6 +262,9 @@ static void go_live(struct tg_stream *s)
     tg_count_add(&s->fanout->counts.opened, 1);
     stream_watch(s);
     s->ops->on_start(s, &start, s->arg);
+    if (s->state == ST_LIVE) {
+        stream_take_news(s);
+    }
     stream_flush(s);
 }
 
@@ -284,28 +321,6 @@ void stream_poke(struct tg_stream *s)
 
 /* ---- news ---- */
 
-static void take_news(struct cursor *c)
-{
-    const struct wtopic *t = c->topic;
-    bool was_ready = c->saw_ready;
-
-    c->saw_ready = t->state == TG_TOPIC_READY;
-    if (!c->saw_ready && was_ready && !c->is_offline) {
-        c->is_offline = true;
-        stream_say_status(c, "offline");
-    } else if (c->saw_ready && c->is_fresh && tg_pos_cmp(t->ready_from, c->pos) <= 0) {
-        /* Covered by somebody already: no gap of a join will come to say so. */
-        c->is_fresh = false;
-        c->is_offline = false;
-        stream_say_status(c, "ready");
-    } else if (c->saw_ready && c->is_offline) {
-        c->is_offline = false;
-        if (!c->is_fresh) {
-            stream_say_status(c, "ready");
-        }
-    }
-}
-
 void stream_visit(struct cursor *c)
 {
     struct tg_stream *s = c->stream;
@@ -318,9 +333,7 @@ void stream_visit(struct cursor *c)
     } else if (c->is_asked) {
         stream_advance(c);
     } else {
-        if (c->saw_ready != (t->state == TG_TOPIC_READY)) {
-            take_news(c);
-        }
+        take_news(c);
         stream_flush(s);
     }
 }

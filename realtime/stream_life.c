@@ -322,6 +322,11 @@ void stream_say_status(struct cursor *c, const char *state)
 
     (void)tg_buf_str(&json, TG_STR("{\"topic\":"));
     (void)tg_json_quote(&json, c->topic->name.name);
-    (void)tg_buf_printf(&json, ",\"state\":\"%s\"}", state);
+    (void)tg_buf_printf(&json, ",\"state\":\"%s\"", state);
+    if (c->topic->state == TG_TOPIC_JOINING && c->topic->refusal != NULL) {
+        (void)tg_buf_str(&json, TG_STR(",\"reason\":"));
+        (void)tg_json_quote(&json, tg_str_of(c->topic->refusal));
+    }
+    (void)tg_buf_char(&json, '}');
     stream_tell(c->stream, tg_frame_named(TG_STR("status"), tg_buf_view(&json)));
 }

@@ -76,6 +76,7 @@ static void answer(struct cursor *c)
     }
     s->ops->on_topic(s, &t, TG_OK, TG_STR(""), end_adding(c), s->arg);
     if (s->state == ST_LIVE) {
+        stream_take_news(s);
         stream_flush(s);
     }
 }

@@ -180,6 +180,7 @@ static int on_socket(struct lws *wsi, enum lws_callback_reasons reason, void *us
         on_peer_close(ws, in, len);
         return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+        ws->close_code = lws_http_client_http_response(wsi);
         remember_why(ws, in, len);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY: {

@@ -34,8 +34,10 @@ struct tg_ws_handler {
     void (*on_open)(void *arg);
     /* A whole text message. [borrowed] */
     void (*on_text)(tg_str text, void *arg);
-    /* Last call, exactly once, also for a socket that never opened. `why` is a short sentence of
-     * the library or the peer. The tg_ws is gone afterwards. Never from inside tg_ws_open(). */
+    /* Last call, exactly once, also for a socket that never opened. `code`: of the close frame, or
+     * the HTTP status (below 1000) that refused the upgrade; 0: neither came. `why` is a short
+     * sentence of the library or the peer. The tg_ws is gone afterwards. Never from inside
+     * tg_ws_open(). */
     void (*on_close)(unsigned code, tg_str why, void *arg);
 };
 

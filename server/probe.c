@@ -286,16 +286,16 @@ static void on_up(uint64_t id, void *arg)
 }
 
 /* It is tried again by itself, until the time is over; but for a token that is not accepted. */
-static void on_down(uint64_t id, const char *why, bool needs_token, void *arg)
+static void on_down(uint64_t id, enum tg_upstream_cause why, bool needs_token, void *arg)
 {
     if (needs_token) {
-        post(arg, id, TG_EBADTOKEN, tg_str_of(why));
+        post(arg, id, TG_EBADTOKEN, tg_str_of(tg_upstream_word(why)));
     }
 }
 
-static void on_refused(uint64_t id, tg_str message, void *arg)
+static void on_refused(uint64_t id, enum tg_upstream_cause why, tg_str words, void *arg)
 {
-    post(arg, id, TG_EREFUSED, message);
+    post(arg, id, why == TG_UP_SUBSCRIPTION ? TG_EREFUSED : tg_upstream_rc(why), words);
 }
 
 static void on_change(uint64_t id, tg_str payload, void *arg)

@@ -261,12 +261,28 @@ static void put_singles(struct tg_buf *out, const struct tg_report *r)
         {"tidegate_upstream_channels", "gauge", "Realtime channels.", &l->channels},
         {"tidegate_upstream_joins_total", "counter", "Channel joins.", &l->joins},
         {"tidegate_upstream_join_errors_total", "counter", "Refused joins.", &l->join_errors},
+        {"tidegate_upstream_refused_total", "counter", "Channels given up.", &l->refused},
         {"tidegate_upstream_reconnects_total", "counter", "Lost sockets.", &l->reconnects},
     };
 
     for (size_t i = 0; i < TG_ARRAY_LEN(singles); i++) {
         tg_metric_head(out, singles[i].name, singles[i].type, singles[i].help);
         tg_metric_u64(out, singles[i].name, NULL, tg_count_get(singles[i].count));
+    }
+}
+
+static void put_upstream_errors(struct tg_buf *out, const struct tg_report *r)
+{
+    const struct tg_link_counts *l = tg_hub_link_counts(r->hub);
+    const char *name = "tidegate_upstream_errors_total";
+
+    tg_metric_head(out, name, "counter", "What Realtime said against us, by what helps.");
+    for (unsigned i = 0; i < TG_UPSTREAM_CLASSES; i++) {
+        char label[32];
+
+        (void)snprintf(label, sizeof(label), "class=\"%s\"",
+                       tg_upstream_class_name((enum tg_upstream_class)i));
+        tg_metric_u64(out, name, label, tg_count_get(&l->errors[i]));
     }
 }
 
@@ -278,6 +294,7 @@ void tg_report_metrics(struct tg_buf *out, void *report)
         put_workers(out, r, &rows[i]);
     }
     put_singles(out, r);
+    put_upstream_errors(out, r);
 }
 
 static uint64_t sum(const struct tg_report *r, const tg_count *(*get)(const struct tg_worker *w))

@@ -54,6 +54,7 @@
     X(TG_ENOTREADY, "TG608", 503, true, "Not ready yet")                                           \
     X(TG_EALLSTREAMS, "TG610", 503, true, "Too many streams are open on this gateway")             \
     X(TG_ESTOREFULL, "TG612", 503, true, "The store has no memory left")                           \
+    X(TG_EREALTIME, "TG614", 502, false, "Realtime does not serve this project so")                \
     X(TG_EACCESS, "TG613", 503, true, "Whether this may be read cannot be asked now")              \
     X(TG_EANONDEVICES, "TG611", 503, true, "There are too many anonymous devices")                 \
     X(TG_EGATEWAYTIME, "TG609", 504, true, "The upstream did not answer in time")                  \

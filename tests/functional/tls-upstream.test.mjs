@@ -144,7 +144,7 @@ for (const [name, host, supabase] of [
       assert.notEqual(hello.data.topics[0].state, 'ready');
       // Where localhost has two addresses, every second attempt finds nobody.
       const isRefused = (l) =>
-        l.event === 'link_lost' && /certificate|verif|host ?name|TLS|SSL/i.test(l.why);
+        l.event === 'upstream_error' && /certificate|verif|host ?name|TLS|SSL/i.test(l.message);
       const line = await gateway.log.take(isRefused);
       assert.equal(line.level, 'warn');
       assert.equal(await gateway.metric('tidegate_upstream_online'), 0);

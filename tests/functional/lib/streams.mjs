@@ -126,9 +126,9 @@ export const titles = (events) => events.map((e) => e.data.record.title ?? e.dat
 
 /** What a gateway has logged that explains a reset. */
 export function gapsOf(place) {
-  const events = /^(gap|feed_|link_|lease_lost|store_|change_unusable|tail_failed)/;
+  const events = /^(gap|feed_|link_|upstream_error|lease_lost|store_|change_unusable|tail_failed)/;
   const lines = place.log.items.filter((line) => events.test(line.event));
-  return lines.map(({ event, why }) => (why === undefined ? event : `${event} ${why}`)).join(', ');
+  return lines.map(({ event, why, cause }) => [event, why ?? cause ?? ''].join(' ').trim()).join(', ');
 }
 
 /** Ids ascend over everything that has one; within one epoch. */

@@ -58,7 +58,7 @@ Test(feed, is_not_ready_when_it_went_down_before_its_gap_was_written)
     subscribe(A, 7);
     forget();
     world.link.on_up(1, world.link_arg);
-    world.link.on_down(1, "test", false, world.link_arg);
+    world.link.on_down(1, TG_UP_CLOSED, false, world.link_arg);
     turn();
     cr_assert_told("");
     link_up(1);
@@ -88,10 +88,10 @@ Test(feed, tells_that_it_is_down_and_covers_anew_with_a_gap)
 {
     bring_up(A, 7);
     link_down(1, false);
-    cr_assert_told("w0 t7 joining\n");
+    cr_assert_told("w0 t7 joining closed\n");
     cr_assert_eq(counted(&tg_hub_counts(world.hub)->feeds_live), 0);
     link_up(1);
-    cr_assert_told("w0 t7 joining\nw0 t7 ready\nw0 t7 reset\n");
+    cr_assert_told("w0 t7 joining closed\nw0 t7 ready\nw0 t7 reset\n");
     cr_assert_link("");
 }
 

@@ -90,7 +90,7 @@ Test(hub, tells_the_state_of_topics_again_when_news_did_not_fit)
     link_down(1, false);
     world.workers_are_full = false;
     pass(TG_SEC(1));
-    cr_assert_told("w0 t7 joining\nw0 cut\n");
+    cr_assert_told("w0 t7 joining closed\nw0 cut\n");
 }
 
 static void write_gap(const char *feed)
@@ -165,14 +165,14 @@ Test(hub, keeps_the_end_of_coverage_behind_the_changes_that_wait)
 {
     bring_up(A, 7);
     changes(0, 9, 8);
-    world.link.on_down(1, "test", false, world.link_arg);
+    world.link.on_down(1, TG_UP_CLOSED, false, world.link_arg);
     take_mail();
     cr_assert_told(""); /* eight are on their way, one waits, and the end behind it */
     answer_first(TG_OK);
     cr_assert_told("");
     cr_assert_eq(world.n_ops, 8, "the ninth has begun");
     answer_first(TG_OK);
-    cr_assert_told("w0 t7 joining\n");
+    cr_assert_told("w0 t7 joining closed\n");
 }
 
 Test(hub, puts_a_gap_where_changes_were_too_many_to_wait)

@@ -44,10 +44,31 @@ Test(rows, are_followed_from_the_start_on_with_the_service_key)
 Test(rows, join_their_tables_once)
 {
     cr_assert_link("");
-    link_down(CHAT, true);
-    cr_assert_link("leave 1\n");
+    link_down(CHAT, false);
     pass(TG_SEC(31));
-    cr_assert_link("leave 1\njoin 4 public.chat service\n");
+    cr_assert_link("");
+}
+
+Test(rows, that_upstream_refuses_are_asked_for_again_less_and_less_often)
+{
+    bring_up_table(CHAT, "chat", "[]");
+    subscribe("chat:a", 7);
+    forget();
+    link_refuses(CHAT, "Unable to subscribe to changes");
+    cr_assert_told("w0 t7 joining subscription\n");
+    cr_assert_link("");
+    pass(TG_SEC(31));
+    cr_assert_link("join 4 public.chat service\n");
+    link_refuses(4, "Unable to subscribe to changes");
+    pass(TG_SEC(31));
+    cr_assert_link("join 4 public.chat service\n");
+    pass(TG_SEC(31));
+    cr_assert_link("join 4 public.chat service\njoin 5 public.chat service\n");
+    link_up(5);
+    link_refuses(5, "Unable to subscribe to changes");
+    forget();
+    pass(TG_SEC(31));
+    cr_assert_link("join 6 public.chat service\n");
 }
 
 Test(rows, are_covered_when_the_whole_table_is_in_the_index)
@@ -98,7 +119,7 @@ Test(rows, tell_their_topics_when_upstream_goes)
     subscribe("chat:a", 7);
     forget();
     link_down(CHAT, false);
-    cr_assert_told("w0 t7 joining\n");
+    cr_assert_told("w0 t7 joining closed\n");
 }
 
 /* ---- routing ---- */

@@ -437,13 +437,13 @@ void link_up(uint64_t id)
 
 void link_down(uint64_t id, bool needs_token)
 {
-    world.link.on_down(id, "test", needs_token, world.link_arg);
+    world.link.on_down(id, TG_UP_CLOSED, needs_token, world.link_arg);
     turn();
 }
 
 void link_refuses(uint64_t id, const char *message)
 {
-    world.link.on_refused(id, tg_str_of(message), world.link_arg);
+    world.link.on_refused(id, TG_UP_SUBSCRIPTION, tg_str_of(message), world.link_arg);
     turn();
 }
 

@@ -112,16 +112,16 @@ static void on_up(uint64_t id, void *arg)
     told("up %u\n", (unsigned)id);
 }
 
-static void on_down(uint64_t id, const char *why, bool needs_token, void *arg)
+static void on_down(uint64_t id, enum tg_upstream_cause why, bool needs_token, void *arg)
 {
     (void)arg;
-    told("down %u %s%s\n", (unsigned)id, why, needs_token ? " token" : "");
+    told("down %u %s%s\n", (unsigned)id, tg_upstream_word(why), needs_token ? " token" : "");
 }
 
-static void on_refused(uint64_t id, tg_str message, void *arg)
+static void on_refused(uint64_t id, enum tg_upstream_cause why, tg_str words, void *arg)
 {
     (void)arg;
-    told("refused %u %.*s\n", (unsigned)id, TG_STR_ARG(message));
+    told("refused %u %s: %.*s\n", (unsigned)id, tg_upstream_word(why), TG_STR_ARG(words));
 }
 
 static void on_change(uint64_t id, tg_str payload, void *arg)
@@ -261,10 +261,15 @@ void bring_up(uint64_t id)
 
 void lose(unsigned socket)
 {
+    lose_with(socket, 1006);
+}
+
+void lose_with(unsigned socket, unsigned code)
+{
     struct tg_ws *ws = &world.sockets[socket];
 
     ws->is_gone = true;
-    ws->h.on_close(1006, TG_STR("gone"), ws->arg);
+    ws->h.on_close(code, TG_STR("gone"), ws->arg);
 }
 
 unsigned sent(unsigned socket, const char *what)

@@ -50,6 +50,8 @@ void reply(unsigned socket, uint64_t id, unsigned ref, const char *status, const
 void system_says(unsigned socket, uint64_t id, const char *status, const char *message);
 void subscribed(unsigned socket, uint64_t id);
 void lose(unsigned socket);
+/* The code of the close frame, or the HTTP status of the refused upgrade. */
+void lose_with(unsigned socket, unsigned code);
 
 /* How often `what` stands in the frames sent through a socket. */
 unsigned sent(unsigned socket, const char *what);
