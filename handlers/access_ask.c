@@ -129,9 +129,9 @@ static enum tg_rc fetch(const struct grant *g)
                                   .first_byte_timeout = o->access_timeout,
                                   .service = "rest",
                                   .may_retry = true};
+    const tg_str sub = g->token == NULL ? TG_STR("") : g->token->sub;
     struct question *q = NULL;
-    enum tg_rc rc =
-        tg_template_expand(name->declared->authorize, name->key, g->token->sub, &target);
+    enum tg_rc rc = tg_template_expand(name->declared->authorize, name->key, sub, &target);
 
     if (rc != TG_OK) {
         return rc;

@@ -86,6 +86,19 @@ describe('admission', () => {
     assert.equal(await questions(), 0);
   });
 
+  test('of a public topic it is asked without a user: some are open to everybody, and some to nobody', async (t) => {
+    const isDone = 'tasks?select=id&trip_id=eq.{key}&done=is.true';
+    const everybody = { key_type: 'uuid', public: true, authorize: 'rpc/may_everybody?trip={key}' };
+    const place = await placeGateway(t, stack, { topics: { 'open-notes': everybody, 'shut-notes': { ...everybody, authorize: isDone } } });
+    const db = await stack.connect();
+    await db.query("create or replace function public.may_everybody(trip uuid) returns boolean language sql as 'select true'");
+    await db.query("notify pgrst, 'reload schema'");
+    const headers = { apikey: stack.anon_key };
+    const ask = (name) => poll(place.url, { topics: `${name}:${stack.trip1_id}`, headers, params: { wait: '0' } });
+    assert.equal((await ask('shut-notes')).json.code, 'TG430');
+    await until(async () => (await ask('open-notes')).status === 204, 'yes');
+  });
+
   test('one topic of several that is refused refuses the stream, and is named', async (t) => {
     const place = await placeGateway(t, stack, { topics: notes() });
     const topics = [topicOf(stack.trip1_id), topicOf(stack.trip2_id)];
