@@ -19,8 +19,8 @@ enum { MAX_IDLE_BYTES = 8 * 1024 * 1024 };
 enum { MAX_TRIES = 6, MAX_DOUBLINGS = 4 };
 
 #define PAUSE TG_MS(500)
-/* So long a checked page may be shown again. */
-#define CHECK_LASTS TG_SEC(5)
+/* So long a checked page may be shown again: to devices of one user that come back together. */
+#define CHECK_LASTS TG_SEC(1)
 
 /* ---- life ---- */
 

@@ -254,7 +254,7 @@ Test(stream_check, is_shared_by_those_who_come_together_and_done_anew_later)
     second = client_opened(w, "a", r.cursor);
     wait_words(second, "1");
     cr_assert_eq(w->n_questions, 1);
-    skip_time(w, TG_SEC(6));
+    skip_time(w, TG_SEC(1));
     w->hidden = "[1]";
     come_back(&r);
     wait_started(r.c);
