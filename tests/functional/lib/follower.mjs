@@ -16,9 +16,12 @@ const soon = (value) =>
   });
 
 export class Follower {
-  /** `clock()` is the number of the last write committed; `read()` the rows of the topic by REST. */
-  constructor({ url, token, name, topic, transport, clock, read }) {
-    Object.assign(this, { url, token, name, topic, transport, clock, read });
+  /**
+   * `clock()` is the number of the last write committed; `read()` the rows of the topic by REST;
+   * `heard(message, since)` is told all that comes, and by Date.now() when it was asked for.
+   */
+  constructor({ url, token, name, topic, transport, clock, read, heard = () => {} }) {
+    Object.assign(this, { url, token, name, topic, transport, clock, read, heard });
     this.stays = [];
     this.rows = new Map(); /* id -> record */
     this.cursor = null;
@@ -28,6 +31,8 @@ export class Follower {
     this.isDone = false;
     this.knock = () => {};
     this.cut = () => {};
+    this.asleep = null;
+    this.wakeUp = () => {};
   }
 
   /** A stay begins: from here on nothing may be missed. */
@@ -77,8 +82,9 @@ export class Follower {
   }
 
   /** One message, in the form of WebSocket and poll. */
-  #take(message) {
+  #take(message, since) {
     const { event, id } = message;
+    this.heard(message, since);
     if (event === 'revoked') {
       assert.equal(message.topic, this.topic);
       this.#lose();
@@ -114,6 +120,7 @@ export class Follower {
   }
 
   async by_sse() {
+    const since = Date.now();
     const stream = await openStream(this.url(), {
       topics: this.topic,
       token: this.token,
@@ -125,7 +132,7 @@ export class Follower {
           this.cursor = e.id;
         } else if (e.data !== undefined) {
           const event = e.type === 'message' ? undefined : e.type;
-          this.#take({ ...e.data, event, id: e.hasId ? e.id : undefined });
+          this.#take({ ...e.data, event, id: e.hasId ? e.id : undefined }, since);
         }
       },
     });
@@ -135,6 +142,7 @@ export class Follower {
 
   async by_ws() {
     let refusal = null;
+    const since = Date.now();
     const socket = await openSocket(this.url(), {
       token: this.token,
       onMessage: ({ type, data }) => {
@@ -144,7 +152,7 @@ export class Follower {
           refusal = data;
           this.cut();
         } else if (type !== 'hello' && type !== 'bye') {
-          this.#take(data);
+          this.#take(data, since);
         }
       },
     });
@@ -166,6 +174,7 @@ export class Follower {
       abort.abort();
     };
     while (!isOver) {
+      const since = Date.now();
       const cursor = this.cursor === null ? {} : { cursor: this.cursor };
       const query = new URLSearchParams({ topic: this.topic, wait: '2', ...cursor });
       const { status, json, headers } = await ask(this.url(), `/sync/v1/poll?${query}`, {
@@ -187,7 +196,7 @@ export class Follower {
         this.#begin(headers['tidegate-cursor']);
       }
       for (const message of json?.events ?? []) {
-        this.#take(message);
+        this.#take(message, since);
       }
       if (this.stay !== null) {
         this.cursor = headers['tidegate-cursor'];
@@ -207,6 +216,14 @@ export class Follower {
     this.cut();
   }
 
+  /** Is away until wakeUp(). */
+  sleep() {
+    this.asleep = new Promise((resolve) => {
+      this.wakeUp = resolve;
+    });
+    this.kill();
+  }
+
   /** Somebody has changed who may read: one that was refused asks again. */
   wake() {
     this.knock();
@@ -214,6 +231,7 @@ export class Follower {
 
   async live() {
     while (!this.isDone) {
+      await this.asleep;
       try {
         await this[`by_${this.transport}`]();
       } catch (error) {
@@ -237,6 +255,7 @@ export class Follower {
   /** The last of its life. */
   finish() {
     this.isDone = true;
+    this.wakeUp();
     this.knock();
     this.cut();
   }

@@ -44,7 +44,8 @@ export class World {
     world.rows = new Map(); /* id -> trip */
     world.members = new Map(); /* trip -> Set of users */
     world.removedAt = new Map(); /* "trip user" -> [clock] */
-    world.users = await Promise.all(Array.from({ length: users }, () => world.#signUp()));
+    world.users = await Promise.all(Array.from({ length: users }, () => world.signUp()));
+    world.beforeCommit = async () => {};
     const owner = world.users[0].id;
     for (let i = 0; i < trips; i++) {
       const sql = 'insert into public.trips (name, owner_id) values ($1, $2) returning id';
@@ -56,7 +57,8 @@ export class World {
     return world;
   }
 
-  async #signUp() {
+  /** Somebody new, who is a member of nothing: { id, token }. */
+  async signUp() {
     const email = `u${crypto.randomUUID()}@example.com`;
     const { status, json } = await ask(this.stack.url, '/auth/v1/signup', {
       method: 'POST',
@@ -75,13 +77,12 @@ export class World {
     this.told.get(trip).push({ ...event, clock: this.clock + 1 });
   }
 
-  async #insert() {
-    const trip = this.pick(this.trips);
-    const title = `w${this.clock}-${this.rows.size}`;
+  async #insert(trip, title) {
     const sql = 'insert into public.tasks (trip_id, title) values ($1, $2) returning id';
     const pk = (await this.db.query(sql, [trip, title])).rows[0].id;
     this.rows.set(pk, trip);
     this.#tell(trip, { type: 'INSERT', pk, title, isMoved: false });
+    return pk;
   }
 
   async #update(pk) {
@@ -111,7 +112,7 @@ export class World {
     const kind = this.random();
     const pk = this.pick([...this.rows.keys()]);
     if (pk === undefined || kind < 0.5) {
-      await this.#insert();
+      await this.#insert(this.pick(this.trips), `w${this.clock}-${this.rows.size}`);
     } else if (kind < 0.75) {
       await this.#update(pk);
     } else if (kind < 0.85) {
@@ -147,8 +148,7 @@ export class World {
         await this.#oneWrite();
       }
     }
-    await this.db.query('commit');
-    this.#tick();
+    await this.#commit();
     for (const [who, clock] of this.removals) {
       this.removedAt.set(who, [...(this.removedAt.get(who) ?? []), clock]);
     }
@@ -159,12 +159,9 @@ export class World {
     const last = new Map();
     for (const trip of this.trips) {
       const title = `last of ${trip} at ${this.clock}`;
-      const sql = 'insert into public.tasks (trip_id, title) values ($1, $2) returning id';
-      const pk = (await this.db.query(sql, [trip, title])).rows[0].id;
-      this.#tell(trip, { type: 'INSERT', pk, title, isMoved: false });
-      this.rows.set(pk, trip);
-      this.#tick();
-      last.set(trip, pk);
+      await this.db.query('begin');
+      last.set(trip, await this.#insert(trip, title));
+      await this.#commit();
     }
     return last;
   }
@@ -175,7 +172,10 @@ export class World {
     return (await this.db.query(sql, [trip])).rows;
   }
 
-  #tick() {
+  /** `beforeCommit()` sees in `db` what the clock's next number is about to commit. */
+  async #commit() {
+    await this.beforeCommit();
+    await this.db.query('commit');
     this.clock++;
     this.committedAt[this.clock] = Date.now();
   }
