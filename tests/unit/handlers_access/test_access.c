@@ -63,6 +63,20 @@ Test(access, of_another_sub_is_not_what_the_first_was_let_in_to)
     world_drop();
 }
 
+Test(access, nobody_signed_in_is_asked_about_with_the_project_s_key)
+{
+    struct ask *a = NULL;
+
+    world_make(1);
+    a = may_read(0, NULL, "1", false);
+    cr_assert_asked(1);
+    cr_assert_str_eq(world.asked[0].target, "/rest/v1/trips?select=id&id=eq.1&limit=1");
+    cr_assert_str_eq(world.asked[0].bearer, "");
+    postgrest_says(200, YES_BODY);
+    cr_assert_eq(answer_of(a), TG_OK);
+    world_drop();
+}
+
 Test(access, who_leaves_is_not_told)
 {
     struct ask *gone = NULL;
