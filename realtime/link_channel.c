@@ -10,6 +10,11 @@
 #define SUBSCRIBE_TIMEOUT TG_SEC(60)
 #define EMPTY_SOCKET_LINGER TG_SEC(30)
 
+/* Upstream waits at least a second before it subscribes with a new token, three at most, and then
+ * writes to the database (protocol page, 5). */
+#define ANSWER_LEAST TG_SEC(1)
+#define ANSWER_MOST TG_SEC(30)
+
 enum { MAX_WORDS = 4096 };
 
 /* ---- sending ---- */
@@ -31,7 +36,8 @@ static void send_join(struct channel *ch)
     struct tg_buf frame = {.max = LINK_MAX_FRAME};
 
     ch->join_ref = ++s->ref;
-    ch->has_pushed_token = false;
+    ch->token_pushed_at = 0;
+    ch->token_taken_at = 0;
     ch->has_new_token = false;
     tg_phoenix_join(&frame, ch->join_ref, tg_str_of(ch->topic), &changes, tg_str_of(ch->token));
     link_send(s, &frame);
@@ -50,7 +56,7 @@ static void send_token(struct channel *ch)
     struct tg_buf frame = {.max = LINK_MAX_FRAME};
 
     ch->has_new_token = false;
-    ch->has_pushed_token = true;
+    ch->token_pushed_at = tg_clock_mono_us();
     tg_phoenix_token(&frame, ch->join_ref, ++ch->socket->ref, tg_str_of(ch->topic),
                      tg_str_of(ch->token));
     link_send(ch->socket, &frame);
@@ -149,8 +155,13 @@ void channel_leave(struct channel *ch)
 
 void channel_take_token(struct channel *ch, char *token)
 {
+    bool is_same = strcmp(ch->token, token) == 0;
+
     free(ch->token);
     ch->token = token;
+    if (is_same && ch->state != CH_PARKED) {
+        return; /* upstream ignores it, too */
+    }
     if (ch->state == CH_UP || ch->state == CH_JOINED) {
         send_token(ch);
     } else if (ch->state == CH_JOINING) {
@@ -273,21 +284,69 @@ static void on_reply(struct channel *ch, const struct tg_phoenix *f)
     }
 }
 
+/* ---- subscribed, and subscribed again ---- */
+
+static bool is_since(tg_usec then, tg_usec now, tg_usec at_most)
+{
+    return then != 0 && now - then <= at_most;
+}
+
+/* A change of the publication takes away all subscriptions and makes every channel subscribe
+ * anew: what another channel took for the answer to its token just now was rather that. */
+static void doubt_answers(struct tg_link *l, tg_usec now)
+{
+    for (struct tg_list *n = l->sockets.next; n != &l->sockets; n = n->next) {
+        struct socket *s = TG_CONTAINER_OF(n, struct socket, node);
+
+        for (struct tg_list *m = s->channels.next; m != &s->channels; m = m->next) {
+            struct channel *ch = TG_CONTAINER_OF(m, struct channel, node);
+
+            if (ch->state == CH_UP && is_since(ch->token_taken_at, now, ANSWER_MOST)) {
+                ch->token_taken_at = 0;
+                l->h.on_up(ch->id, l->arg);
+            }
+        }
+    }
+}
+
+/* Whether a `Subscribed` of a channel that is up answers our token. Upstream does not say: it has
+ * one timer per channel for both, so that one frame may stand for a token and for a change of the
+ * publication as well. It can be the token's only in its time, and is not believed while other
+ * channels are subscribed anew without one. */
+static bool answers_token(struct channel *ch)
+{
+    struct tg_link *l = ch->link;
+    tg_usec now = tg_clock_mono_us();
+    tg_usec pushed_at = ch->token_pushed_at;
+
+    ch->token_pushed_at = 0;
+    ch->token_taken_at = 0;
+    if (is_since(pushed_at, now, ANSWER_MOST) && !is_since(pushed_at, now, ANSWER_LEAST - 1)) {
+        if (is_since(l->anew_at, now, ANSWER_MOST)) {
+            return false;
+        }
+        ch->token_taken_at = now;
+        return true;
+    }
+    l->anew_at = now;
+    doubt_answers(l, now);
+    return false;
+}
+
 static void on_subscribed(struct channel *ch)
 {
-    if (ch->state == CH_UP && ch->has_pushed_token) {
-        ch->has_pushed_token = false;
-        return;
-    }
     if (ch->state != CH_JOINED && ch->state != CH_UP) {
         return; /* of a join of before; the timer is that of the next */
     }
     tg_wheel_stop(&ch->link->wheel, &ch->timer);
-    ch->state = CH_UP;
-    ch->has_pushed_token = false;
-    ch->failures = 0;
     link_clear(ch->link, &ch->trouble);
     link_clear(ch->link, &ch->link->trouble);
+    if (ch->state == CH_UP && answers_token(ch)) {
+        return;
+    }
+    ch->state = CH_UP;
+    ch->token_pushed_at = 0;
+    ch->failures = 0;
     ch->link->h.on_up(ch->id, ch->link->arg);
 }
 
@@ -303,6 +362,7 @@ static void on_complaint(struct channel *ch, bool is_subscription, tg_str words)
     } else {
         channel_note(ch, cause, words);
         if (is_subscription) {
+            ch->token_pushed_at = 0; /* its rows may be gone until it comes */
             link_start_timer(ch->link, &ch->timer, SUBSCRIBE_TIMEOUT);
         }
     }

@@ -38,10 +38,9 @@ struct channel {
     char *token;
     enum channel_state state;
     uint64_t join_ref;
-    bool has_new_token; /* came while joining with another */
-    /* It may bring one more `Subscribed`, which means no loss. Upstream drops a subscription under
-     * way for the next, so one answers all tokens; more than one are told as a loss. */
-    bool has_pushed_token;
+    bool has_new_token;      /* came while joining with another */
+    tg_usec token_pushed_at; /* the last one whose `Subscribed` may still come; 0: none */
+    tg_usec token_taken_at;  /* a `Subscribed` was taken as its answer; 0: none lately */
     unsigned failures;
     enum tg_upstream_cause trouble; /* until it is up */
     tg_usec not_before;
@@ -89,6 +88,7 @@ struct tg_link {
     unsigned n_open;
     unsigned n_resolving;
     tg_usec next_join;
+    tg_usec anew_at; /* upstream subscribed a channel anew for a reason of its own; 0: never */
     uint64_t random;
     struct {
         unsigned n; /* channels and sockets that have it */

@@ -32,6 +32,7 @@ export class Channel {
     this.timers = new Set();
     this.subscription = null;
     this.attempt = 0;
+    this.wanted = 0;
     this.presenceCalls = [];
     this.rights = { broadcast: true, presence: true };
     this.writes = new Map();
@@ -214,12 +215,19 @@ export class Channel {
     this.system('postgres_changes', 'ok', 'Subscribed to PostgreSQL');
   }
 
-  /** Subscribes again under the present claims; another `Subscribed` frame follows. */
-  async resubscribe() {
+  /**
+   * Subscribes again under the present claims; another `Subscribed` frame follows. There is one
+   * timer for all reasons: who comes later puts it off, or takes its place.
+   */
+  async resubscribe(delayMs = this.rt.cfg.resubscribeDelayMs) {
     if (!this.live || this.entries.length === 0) {
       return;
     }
-    await this.sleep(this.rt.cfg.resubscribeDelayMs);
+    const wanted = ++this.wanted;
+    await this.sleep(delayMs);
+    if (wanted !== this.wanted) {
+      return;
+    }
     const started = this.live ? await this.prepare() : null;
     if (started !== null) {
       await this.finishSubscribe(started, 0);
@@ -298,7 +306,7 @@ export class Channel {
       this.shutdown(refusal);
       return;
     }
-    this.resubscribe().catch((err) => this.rt.log(`resubscribe ${this.topic}: ${err.message}`));
+    this.resubscribe(this.rt.cfg.tokenDelayMs).catch((err) => this.rt.log(`resubscribe ${this.topic}: ${err.message}`));
   }
 
   async onBroadcast(msg) {

@@ -18,6 +18,7 @@ const SETTABLE = [
   'joinErrorDelayMs',
   'subscribedDelayMs',
   'resubscribeDelayMs',
+  'tokenDelayMs',
   'idleCloseMs',
   'idleSlotMs',
   'noChannelMs',

@@ -19,7 +19,8 @@ const DEFAULTS = {
   upgradeErrorDelayMs: 50, // 2000
   joinErrorDelayMs: 50, // 5000
   subscribedDelayMs: 20, // 1000 to 4000 on a cold start
-  resubscribeDelayMs: 20, // 1000 to 3000
+  resubscribeDelayMs: 20, // after a change of the publication
+  tokenDelayMs: 1000, // 1000 to 3000, the least that clients may rely on
   subscribeRetryMs: 1000, // 5000 to 10000
   publicationCheckMs: 60_000,
   idleSlotMs: 600_000,

@@ -114,54 +114,7 @@ Test(link, ignores_frames_that_make_no_sense)
     cr_assert(!world.sockets[0].is_closing);
 }
 
-/* ---- subscribed again ---- */
-
-static void push_token(uint64_t id, const char *token)
-{
-    cr_assert_eq(tg_link_token(world.link, id, tg_str_of(token)), TG_OK);
-    turn();
-}
-
-Test(link, tells_of_subscribed_again_when_nothing_explains_it)
-{
-    bring_up(1);
-    subscribed(0, 1);
-    cr_assert_told("up 1\n");
-}
-
-Test(link, takes_one_subscribed_as_the_answer_to_a_token)
-{
-    bring_up(1);
-    push_token(1, "jwt-2");
-    cr_assert_eq(sent(0, "\"access_token\",{\"access_token\":\"jwt-2\"}"), 1);
-    subscribed(0, 1);
-    cr_assert_told("");
-    subscribed(0, 1);
-    cr_assert_told("up 1\n");
-}
-
-Test(link, takes_one_subscribed_as_the_answer_to_all_tokens_before_it)
-{
-    bring_up(1);
-    push_token(1, "jwt-2");
-    push_token(1, "jwt-3");
-    subscribed(0, 1);
-    cr_assert_told("");
-    subscribed(0, 1);
-    cr_assert_told("up 1\n");
-}
-
-Test(link, takes_the_first_subscribed_as_the_answer_to_a_token_before_it)
-{
-    join(1);
-    opened(0);
-    reply(0, 1, 1, "ok", "{}");
-    push_token(1, "jwt-2");
-    forget();
-    subscribed(0, 1);
-    subscribed(0, 1);
-    cr_assert_told("up 1\nup 1\n");
-}
+/* ---- tokens ---- */
 
 Test(link, sends_a_token_that_came_during_the_join_behind_its_reply)
 {

@@ -71,8 +71,7 @@ Test(link_error, of_a_subscription_that_never_comes_closes_the_socket)
 Test(link_error, of_a_token_that_found_no_channel_joins_again)
 {
     bring_up(1);
-    cr_assert_eq(tg_link_token(world.link, 1, TG_STR("jwt-2")), TG_OK);
-    turn();
+    push_token(1, "jwt-2");
     hear(0, "[null,\"2\",\"realtime:tg:1\",\"phx_reply\",{\"status\":\"error\",\"response\":"
             "{\"reason\":\"unmatched topic\"}}]");
     cr_assert_told("down 1 unmatched\n");

@@ -209,6 +209,12 @@ void join_service(uint64_t id)
     turn();
 }
 
+void push_token(uint64_t id, const char *token)
+{
+    cr_assert_eq(tg_link_token(world.link, id, tg_str_of(token)), TG_OK);
+    turn();
+}
+
 void opened(unsigned socket)
 {
     struct tg_ws *ws = &world.sockets[socket];

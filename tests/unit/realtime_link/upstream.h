@@ -41,6 +41,7 @@ void forget(void); /* what was told and sent so far */
 
 void join(uint64_t id);
 void join_service(uint64_t id); /* the gateway's own, without a token */
+void push_token(uint64_t id, const char *token);
 void opened(unsigned socket);
 /* join, socket opened, reply and `Subscribed` of the first channel of socket 0. */
 void bring_up(uint64_t id);
