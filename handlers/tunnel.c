@@ -3,55 +3,24 @@
  *   ASKING --head: 101--> OPEN (raw both ways) --> closed
  *      `-----other-----> REFUSED (an ordinary answer) --> closed
  *
- * Each direction keeps only what its reader did not take, and is not read meanwhile: at most
- * CHUNK bytes. Lives until both sides have made their last call. */
+ * Lives until both sides have made their last call. */
 #include "handlers/tunnel.h"
 
 #include <stdlib.h>
-#include <sys/uio.h>
 
 #include "handlers/proxy.h"
 #include "handlers/proxy_response.h"
-#include "handlers/reply.h"
-#include "upstream/tunnel.h"
+#include "handlers/tunnel_int.h"
 #include "util/log.h"
 #include "util/map.h"
 
 enum {
-    CHUNK = 16384,
-    ASK_ROOM = 2 * CHUNK, /* what a client's head may grow by */
+    ASK_ROOM = 2 * TUNNEL_CHUNK, /* what a client's head may grow by */
     HEAD_ROOM = 2 * TG_REPLY_MAX_BYTES,
-    ROUNDS = 8, /* chunks of one direction in one turn */
 };
 
 #define ANSWER_TIME TG_SEC(30)
 #define IDLE_TIME TG_SEC(120)
-
-enum tunnel_state { ASKING, OPEN, REFUSED };
-
-struct tunnel {
-    struct tg_list node; /* of the worker's tunnels */
-    struct tg_worker *w;
-    struct tg_conn *conn;  /* NULL: gone */
-    struct tg_tunnel *up;  /* NULL: closed */
-    struct tg_exchange *x; /* NULL behind the request */
-    struct tg_proxy_in in;
-    enum tunnel_state state;
-    bool is_raw;
-    struct tg_buf ask; /* what upstream is told, from `asked` on */
-    size_t asked;
-    struct tg_buf down; /* to the client; ASKING: the answer's head */
-    struct tg_buf to_up;
-    struct tg_reply reply;
-    bool up_ended, client_ended;
-    struct tg_task more; /* a direction used up its rounds */
-    struct tg_timer timer;
-    tg_usec last, started;
-    tg_usec ends_at; /* the worker drains; 0: it does not */
-    uint64_t n_in, n_out;
-    char id[TG_REQUEST_ID_MAX + 1];
-    const char *why; /* of its end */
-};
 
 /* ---- the end ---- */
 
@@ -73,7 +42,7 @@ static void free_when_over(struct tunnel *t)
 }
 
 /* Both sides are told to close; their last calls come later. `why`: one word; the first counts. */
-static void close_both(struct tunnel *t, const char *why)
+void tunnel_close_both(struct tunnel *t, const char *why)
 {
     t->why = t->why == NULL ? why : t->why;
     tg_loop_timer_stop(t->w->loop, &t->timer);
@@ -95,7 +64,7 @@ static void fail(struct tunnel *t, enum tg_rc rc)
     } else if (t->conn != NULL && t->state == REFUSED) {
         tg_conn_abort(t->conn);
     }
-    close_both(t, "upstream");
+    tunnel_close_both(t, "upstream");
 }
 
 static tg_usec due(const struct tunnel *t)
@@ -114,175 +83,19 @@ static void on_timer(struct tg_timer *timer)
     if (now < due(t)) {
         tg_loop_timer_start(t->w->loop, timer, due(t) - now);
     } else if (t->state == OPEN) {
-        close_both(t, t->ends_at != 0 ? "drain" : "idle");
+        tunnel_close_both(t, t->ends_at != 0 ? "drain" : "idle");
     } else {
         fail(t, TG_EGATEWAYTIME);
     }
 }
 
-/* ---- bytes from the client ---- */
-
-/* TG_OK: all of `bytes` is upstream or kept. */
-static enum tg_rc send_up(struct tunnel *t, tg_str bytes)
-{
-    size_t n = 0;
-    enum tg_rc rc = tg_tunnel_write(t->up, bytes, &n);
-
-    t->n_in += n;
-    t->last = tg_loop_now(t->w->loop);
-    if (rc == TG_EAGAIN) {
-        (void)tg_buf_str(&t->to_up, tg_str_skip(bytes, n));
-        rc = tg_buf_rc(&t->to_up);
-    }
-    return rc;
-}
-
-static enum tg_rc flush_up(struct tunnel *t)
-{
-    size_t n = 0;
-    enum tg_rc rc = TG_OK;
-
-    if (t->to_up.n > 0) {
-        rc = tg_tunnel_write(t->up, tg_buf_view(&t->to_up), &n);
-        t->n_in += n;
-        tg_buf_consume(&t->to_up, n);
-    }
-    if (t->to_up.n == 0) {
-        tg_buf_fini(&t->to_up);
-        tg_buf_init(&t->to_up, CHUNK);
-    }
-    return rc;
-}
-
-/* TG_EAGAIN: one of the two sockets tells when it goes on; TG_OK: more next turn; TG_EEOF: the
- * client has ended and all it sent is upstream. */
-static enum tg_rc pump_up(struct tunnel *t)
-{
-    char chunk[CHUNK];
-    enum tg_rc rc = flush_up(t);
-
-    for (int i = 0; rc == TG_OK && i < ROUNDS; i++) {
-        size_t n = 0;
-
-        if (t->client_ended) {
-            return TG_EEOF;
-        }
-        rc = tg_conn_raw_read(t->conn, chunk, sizeof(chunk), &n);
-        if (rc == TG_EEOF) {
-            t->client_ended = true;
-            tg_tunnel_shutdown(t->up);
-            return TG_EEOF;
-        }
-        if (rc == TG_OK) {
-            rc = send_up(t, tg_str_make(chunk, n));
-            rc = t->to_up.n > 0 && rc == TG_OK ? TG_EAGAIN : rc;
-        }
-    }
-    return rc;
-}
-
-/* ---- bytes to the client ---- */
-
-static enum tg_rc write_down(struct tunnel *t, tg_str bytes, size_t *ret_n)
-{
-    enum tg_rc rc = TG_OK;
-
-    *ret_n = 0;
-    while (rc == TG_OK && *ret_n < bytes.n) {
-        tg_str rest = tg_str_skip(bytes, *ret_n);
-        struct iovec iov = {.iov_len = rest.n};
-        size_t n = 0;
-
-        /* sendmsg() does not write there; its struct has no const. */
-        memcpy(&iov.iov_base, &rest.p, sizeof(rest.p));
-        rc = tg_conn_raw_write(t->conn, &iov, 1, &n);
-        *ret_n += rc == TG_OK ? n : 0;
-    }
-    t->n_out += *ret_n;
-    return rc;
-}
-
-static enum tg_rc flush_down(struct tunnel *t)
-{
-    size_t n = 0;
-    enum tg_rc rc = write_down(t, tg_buf_view(&t->down), &n);
-
-    tg_buf_consume(&t->down, n);
-    if (t->down.n == 0) {
-        tg_buf_fini(&t->down);
-        tg_buf_init(&t->down, CHUNK);
-    }
-    return rc;
-}
-
-static enum tg_rc pump_down(struct tunnel *t)
-{
-    char chunk[CHUNK];
-    enum tg_rc rc = flush_down(t);
-
-    for (int i = 0; rc == TG_OK && i < ROUNDS; i++) {
-        size_t n = 0;
-        size_t n_sent = 0;
-
-        if (t->up_ended) {
-            return TG_EEOF;
-        }
-        rc = tg_tunnel_read(t->up, chunk, sizeof(chunk), &n);
-        if (rc == TG_EEOF) {
-            t->up_ended = true;
-            tg_conn_raw_shutdown(t->conn);
-            return TG_EEOF;
-        }
-        if (rc == TG_OK) {
-            t->last = tg_loop_now(t->w->loop);
-            rc = write_down(t, tg_str_make(chunk, n), &n_sent);
-            (void)tg_buf_append(&t->down, chunk + n_sent, n - n_sent);
-        }
-    }
-    return rc;
-}
-
-static bool is_broken(enum tg_rc rc)
-{
-    return rc != TG_OK && rc != TG_EAGAIN && rc != TG_EEOF;
-}
-
-/* Both directions, as far as they go. True: they go on next turn. */
-static bool pump_rounds(struct tunnel *t)
-{
-    enum tg_rc up = TG_OK;
-    enum tg_rc down = TG_OK;
-
-    if (t->conn == NULL || t->up == NULL || t->why != NULL) {
-        return false;
-    }
-    up = pump_up(t);
-    down = pump_down(t);
-    if (is_broken(up) || is_broken(down)) {
-        close_both(t, up == TG_ECLOSED || down == TG_ECLOSED ? "client" : "upstream");
-    } else if (up == TG_EEOF && down == TG_EEOF) {
-        close_both(t, "ended");
-    }
-    return t->why == NULL && (up == TG_OK || down == TG_OK);
-}
-
-static void pump(struct tunnel *t)
-{
-    if (pump_rounds(t)) {
-        tg_loop_task_start(t->w->loop, &t->more);
-    }
-}
-
-static bool on_more(struct tg_task *task)
-{
-    return pump_rounds(TG_CONTAINER_OF(task, struct tunnel, more));
-}
+/* ---- the raw connection ---- */
 
 static void on_raw_ready(struct tg_conn *c, unsigned events, void *ctx)
 {
     (void)c;
     (void)events;
-    pump(ctx);
+    tunnel_pump(ctx);
 }
 
 static void on_raw_close(struct tg_conn *c, void *ctx)
@@ -291,7 +104,7 @@ static void on_raw_close(struct tg_conn *c, void *ctx)
 
     (void)c;
     t->conn = NULL;
-    close_both(t, "client");
+    tunnel_close_both(t, "client");
     free_when_over(t);
 }
 
@@ -320,7 +133,7 @@ static void switch_protocols(struct tunnel *t, struct tg_fields fields)
     put_switch(&head, t, fields);
     if (tg_buf_rc(&head) != TG_OK ||
         tg_conn_go_raw(t->conn, tg_buf_view(&head), false, &raw, t, &early) != TG_OK) {
-        close_both(t, "client");
+        tunnel_close_both(t, "client");
         return;
     }
     t->state = OPEN;
@@ -329,8 +142,8 @@ static void switch_protocols(struct tunnel *t, struct tg_fields fields)
     tg_count_add(&t->w->counts.tunnels, 1);
     tg_loop_timer_start(t->w->loop, &t->timer, t->ends_at == 0 ? IDLE_TIME : 0);
     /* Bytes that the client sent behind its request; on_ready follows in any case. */
-    if (early.n > 0 && (early.n > CHUNK || is_broken(send_up(t, early)))) {
-        close_both(t, "client");
+    if (early.n > 0 && (early.n > TUNNEL_CHUNK || tunnel_is_broken(tunnel_send_up(t, early)))) {
+        tunnel_close_both(t, "client");
     }
 }
 
@@ -350,7 +163,7 @@ static void pump_answer(struct tunnel *t)
     tg_buf_consume(&t->down, t->down.n - in.n);
     if (rc == TG_EEOF || (rc == TG_EAGAIN && t->up_ended && tg_reply_may_end(&t->reply))) {
         tg_conn_end(t->conn);
-        close_both(t, "refused");
+        tunnel_close_both(t, "refused");
     } else if (rc == TG_EUPSTREAM || (rc == TG_EAGAIN && t->up_ended)) {
         fail(t, TG_EUPSTREAM);
     }
@@ -395,7 +208,7 @@ static void see_answer(struct tunnel *t)
 /* Reads what there is, up to the bound of the buffer. */
 static void read_answer(struct tunnel *t)
 {
-    char chunk[CHUNK];
+    char chunk[TUNNEL_CHUNK];
     enum tg_rc rc = TG_OK;
 
     while (t->why == NULL && t->state != OPEN && t->conn != NULL) {
@@ -451,7 +264,7 @@ static void on_up_readable(struct tg_tunnel *up, void *ctx)
 
     (void)up;
     if (t->state == OPEN) {
-        pump(t);
+        tunnel_pump(t);
     } else {
         read_answer(t);
     }
@@ -463,7 +276,7 @@ static void on_up_writable(struct tg_tunnel *up, void *ctx)
 
     (void)up;
     if (t->state == OPEN) {
-        pump(t);
+        tunnel_pump(t);
     } else if (t->why == NULL) {
         send_ask(t);
     }
@@ -504,7 +317,7 @@ static void on_gone(struct tg_conn *c, enum tg_rc why, void *ctx)
     t->x = NULL;
     if (!t->is_raw) {
         t->conn = NULL;
-        close_both(t, "client");
+        tunnel_close_both(t, "client");
         free_when_over(t);
     }
 }
@@ -543,11 +356,11 @@ static struct tunnel *create(struct tg_exchange *x)
     tg_list_append(&t->w->tunnels, &t->node);
     memcpy(t->id, x->id.p, x->id.n);
     tg_timer_init(&t->timer, on_timer);
-    tg_task_init(&t->more, on_more);
+    tg_task_init(&t->more, tunnel_on_more);
     /* A client's head is bounded already; what we add to it is small. */
     tg_buf_init(&t->ask, 2 * x->req->head.bytes + ASK_ROOM);
     tg_buf_init(&t->down, TG_REPLY_MAX_BYTES);
-    tg_buf_init(&t->to_up, CHUNK);
+    tg_buf_init(&t->to_up, TUNNEL_CHUNK);
     t->in = (struct tg_proxy_in){
         .opts = x->w->opts,
         .service = TG_SERVICE_REALTIME,
