@@ -27,5 +27,7 @@ bool tg_field_list_has(tg_str list, tg_str token);
 bool tg_field_is_token_char(char ch);
 bool tg_field_is_token(tg_str s);
 bool tg_field_is_value(tg_str s);
+/* Characters of US-ASCII that one sees (RFC 5234 VCHAR) and nothing else. */
+bool tg_field_is_visible(tg_str s);
 
 #endif

@@ -107,13 +107,8 @@ static enum tg_rc read_version(struct tg_head *h, tg_str v)
 /* A fragment never belongs into a request; who cuts it off sees another resource. */
 static enum tg_rc check_target(const struct tg_head *h)
 {
-    if (h->target.n == 0) {
+    if (h->target.n == 0 || !tg_field_is_visible(h->target)) {
         return TG_EBADREQ;
-    }
-    for (size_t i = 0; i < h->target.n; i++) {
-        if (h->target.p[i] < 0x21 || h->target.p[i] > 0x7e) {
-            return TG_EBADREQ;
-        }
     }
     if (tg_str_find(h->target, '#') != h->target.n) {
         return TG_EBADTARGET;

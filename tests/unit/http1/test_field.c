@@ -33,21 +33,29 @@ Test(field, a_token_has_the_characters_of_the_rfc_and_no_other)
 {
     const char *chars = "!#$%&'*+-.^_`|~0123456789"
                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    char text[40];
 
     for (int c = 0; c < 256; c++) {
         bool expected = c != 0 && strchr(chars, c) != NULL;
 
         cr_assert_eq(tg_field_is_token_char((char)c), expected, "%d", c);
+        for (size_t n = 1; n <= sizeof(text); n++) {
+            for (size_t at = 0; at < n; at++) {
+                memset(text, 'Z', sizeof(text));
+                text[at] = (char)c;
+                cr_assert_eq(tg_field_is_token(tg_str_make(text, n)), expected, "%d", c);
+            }
+        }
     }
     cr_assert_not(tg_field_is_token(TG_STR("")));
     cr_assert(tg_field_is_token(TG_STR("x-Y")));
     cr_assert_not(tg_field_is_token(TG_STR("x y")));
 }
 
-/* Each byte at each place of words of every length: eight at a time must see what one does. */
+/* Each byte at each place of texts of every length: many at a time must see what one does. */
 Test(field, a_value_has_no_control_but_tab_wherever_it_stands)
 {
-    char text[20];
+    char text[50];
 
     for (size_t n = 1; n <= sizeof(text); n++) {
         for (size_t at = 0; at < n; at++) {
@@ -65,4 +73,21 @@ Test(field, a_value_has_no_control_but_tab_wherever_it_stands)
         }
     }
     cr_assert(tg_field_is_value(TG_STR("")));
+}
+
+Test(field, what_is_visible_has_no_blank_and_no_byte_of_another_alphabet)
+{
+    char text[40];
+
+    for (size_t n = 1; n <= sizeof(text); n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int c = 0; c < 256; c++) {
+                memset(text, 'x', sizeof(text));
+                text[at] = (char)c;
+                cr_assert_eq(tg_field_is_visible(tg_str_make(text, n)), c > 0x20 && c < 0x7f, "%d",
+                             c);
+            }
+        }
+    }
+    cr_assert(tg_field_is_visible(TG_STR("")));
 }
