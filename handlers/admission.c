@@ -225,12 +225,14 @@ static enum tg_rc take_places(struct tg_admission *a)
 {
     const struct tg_exchange *x = a->x;
     const struct tg_handler_opts *o = x->w->opts;
-    const struct tg_forward_peer peer = {tg_conn_peer(x->conn), tg_conn_peer_is_trusted(x->conn)};
-    tg_str address = tg_forward_client(x->req->head.fields, peer);
+    struct tg_forward_peer peer = {0};
+    tg_str address = TG_STR_NONE;
 
     if (!a->opts.takes_place) {
         return TG_OK;
     }
+    peer = (struct tg_forward_peer){tg_conn_peer(x->conn), tg_conn_peer_is_trusted(x->conn)};
+    address = tg_forward_client(x->req->head.fields, peer);
     if (a->token != NULL &&
         !tg_quota_take(o->per_user, x->w->index, a->user.user_id, &a->user_place)) {
         tg_count_add(&x->w->counts.stream_caps, 1);

@@ -67,7 +67,7 @@ enum tg_rc tg_bearer_read(const struct tg_exchange *x, tg_str *ret_text)
         return TG_EAMBIGUOUS;
     }
     text = auth == NULL ? TG_STR_NONE : tg_apikey_user_token(auth->value);
-    if (tg_apikey_classify(&x->w->opts->keys, text).door != TG_APIKEY_FOREIGN) {
+    if (tg_apikey_door(&x->w->opts->keys, text) != TG_APIKEY_FOREIGN) {
         text = TG_STR_NONE;
     }
     *ret_text = text;
@@ -110,15 +110,14 @@ static enum tg_rc read_public_key(struct tg_exchange *x)
         return rc != TG_OK ? rc : TG_EAMBIGUOUS;
     }
     /* SDKs without a session send their key as a bearer too. */
-    if (auth != NULL &&
-        tg_apikey_classify(ours, tg_apikey_bearer(auth->value)).door != TG_APIKEY_PUBLIC) {
+    if (auth != NULL && tg_apikey_door(ours, tg_apikey_bearer(auth->value)) != TG_APIKEY_PUBLIC) {
         return TG_ENOTOKEN;
     }
     key = field != NULL ? field->value : key;
     if (key.n == 0) {
         return TG_ENOTOKEN;
     }
-    switch (tg_apikey_classify(ours, key).door) {
+    switch (tg_apikey_door(ours, key)) {
     case TG_APIKEY_PUBLIC:
         return TG_OK;
     case TG_APIKEY_SERVICE:

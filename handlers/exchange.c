@@ -19,14 +19,12 @@ static bool is_request_id(tg_str s)
 
 static tg_str new_request_id(struct tg_worker *w, struct tg_arena *arena)
 {
-    struct tg_buf id = {.max = TG_REQUEST_ID_MAX};
-    tg_str text = TG_STR_NONE;
+    char *text = tg_arena_alloc(arena, TG_REQUEST_ID_MAX);
+    struct tg_buf id = {.p = text, .cap = TG_REQUEST_ID_MAX, .max = TG_REQUEST_ID_MAX};
 
     (void)tg_buf_str(&id, tg_str_of(w->id_prefix));
     (void)tg_buf_u64(&id, ++w->next_request);
-    text = tg_arena_str(arena, tg_buf_view(&id));
-    tg_buf_fini(&id);
-    return text;
+    return tg_buf_view(&id);
 }
 
 void tg_exchange_set_target(struct tg_exchange *x, tg_str target)
@@ -34,6 +32,8 @@ void tg_exchange_set_target(struct tg_exchange *x, tg_str target)
     x->target = target;
     x->query = target;
     x->path = tg_str_cut(&x->query, '?');
+    x->is_query_plain =
+        tg_str_find(x->query, '%') == x->query.n && tg_str_find(x->query, '+') == x->query.n;
 }
 
 struct tg_exchange *tg_exchange_create(struct tg_worker *w, struct tg_conn *c,
@@ -227,17 +227,17 @@ void tg_refuse_conn(struct tg_conn *c, enum tg_rc why, const struct tg_head *hea
     tg_arena_drop(&arena);
 }
 
-static enum tg_rc decode(struct tg_arena *arena, tg_str raw, tg_str *ret)
+static enum tg_rc decode(struct tg_exchange *x, tg_str raw, tg_str *ret)
 {
     char *out = NULL;
     bool is_whole = false;
     size_t n = 0;
 
-    if (tg_str_find(raw, '%') == raw.n && tg_str_find(raw, '+') == raw.n) {
-        *ret = raw; /* most are plain, and stay where they stand */
+    if (x->is_query_plain) {
+        *ret = raw; /* most are, and stay where they stand */
         return TG_OK;
     }
-    out = tg_arena_alloc(arena, raw.n + 1);
+    out = tg_arena_alloc(&x->req->arena, raw.n + 1);
     n = tg_str_unescape(raw, true, out, &is_whole);
     *ret = tg_str_make(out, n);
     return is_whole ? TG_OK : TG_EBADPARAM;
@@ -260,9 +260,9 @@ enum tg_rc tg_exchange_param(struct tg_exchange *x, size_t *at, tg_str *ret_name
             continue;
         }
         rest = pair;
-        rc = decode(&x->req->arena, tg_str_cut(&rest, '='), ret_name);
+        rc = decode(x, tg_str_cut(&rest, '='), ret_name);
         if (rc == TG_OK) {
-            rc = decode(&x->req->arena, rest, ret_value);
+            rc = decode(x, rest, ret_value);
         }
         return rc;
     }

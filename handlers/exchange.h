@@ -16,6 +16,7 @@ struct tg_exchange {
     tg_str target;            /* raw, as sent; the router makes it the origin form */
     tg_str path;              /* of the target, without the query */
     tg_str query;             /* raw, without '?'; p == NULL: none */
+    bool is_query_plain;      /* nothing in it is encoded */
     tg_str origin;            /* the Origin field; p == NULL: none */
     unsigned retry_after_sec; /* of a refusal worth trying again; 0: one second */
     tg_str allow;             /* with 405: the methods there are */

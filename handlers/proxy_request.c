@@ -250,7 +250,7 @@ static void choose_key(struct maker *m)
     tg_str key = m->apikey.p != NULL ? m->apikey : o->project_key;
 
     m->swaps_key = o->forward_client_ip && o->keys.secret.n > 0 && is_counted_by_address(in);
-    m->uses_secret = m->swaps_key || tg_apikey_classify(&o->keys, key).form == TG_APIKEY_SECRET;
+    m->uses_secret = m->swaps_key || tg_apikey_form(key) == TG_APIKEY_SECRET;
 }
 
 static void add_own(struct maker *m)

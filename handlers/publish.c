@@ -69,7 +69,7 @@ static enum tg_rc check_key(const struct tg_exchange *x, tg_str *ret_why)
         return TG_EAMBIGUOUS;
     }
     for (size_t i = 0; i < TG_ARRAY_LEN(given); i++) {
-        enum tg_apikey_door door = tg_apikey_classify(&x->w->opts->keys, given[i]).door;
+        enum tg_apikey_door door = tg_apikey_door(&x->w->opts->keys, given[i]);
 
         if (door == TG_APIKEY_SERVICE) {
             return TG_OK;

@@ -109,7 +109,9 @@ void tg_router_on_request(struct tg_conn *c, struct tg_request *req, void *arg)
     enum tg_rc rc = tg_route_origin_form(req->head.target, req->head.host, &target);
 
     if (rc == TG_OK) {
-        tg_exchange_set_target(x, target);
+        if (target.p != x->target.p || target.n != x->target.n) {
+            tg_exchange_set_target(x, target);
+        }
         rc = tg_route(x->path, &service);
     }
     if (rc != TG_OK) {

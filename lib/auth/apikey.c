@@ -1,7 +1,7 @@
 /* apikey.c - what an API key is; see reference: legacy JWTs, sb_publishable_, sb_secret_. */
 #include "auth/apikey.h"
 
-static enum tg_apikey_form form_of(tg_str key)
+enum tg_apikey_form tg_apikey_form(tg_str key)
 {
     tg_str rest = key;
     tg_str head = TG_STR_NONE;
@@ -29,9 +29,8 @@ static bool is_ours(tg_str ours, tg_str key)
     return ours.n > 0 && tg_str_eq_secret(ours, key);
 }
 
-struct tg_apikey tg_apikey_classify(const struct tg_apikeys *ours, tg_str key)
+enum tg_apikey_door tg_apikey_door(const struct tg_apikeys *ours, tg_str key)
 {
-    struct tg_apikey k = {form_of(key), TG_APIKEY_FOREIGN};
     /* All four are compared whatever the outcome of the first. */
     bool is_service = is_ours(ours->service, key);
     bool is_secret = is_ours(ours->secret, key);
@@ -39,11 +38,9 @@ struct tg_apikey tg_apikey_classify(const struct tg_apikeys *ours, tg_str key)
     bool is_publishable = is_ours(ours->publishable, key);
 
     if (is_service || is_secret) {
-        k.door = TG_APIKEY_SERVICE;
-    } else if (is_anon || is_publishable) {
-        k.door = TG_APIKEY_PUBLIC;
+        return TG_APIKEY_SERVICE;
     }
-    return k;
+    return is_anon || is_publishable ? TG_APIKEY_PUBLIC : TG_APIKEY_FOREIGN;
 }
 
 tg_str tg_apikey_bearer(tg_str value)

@@ -30,12 +30,8 @@ enum tg_apikey_door {
     TG_APIKEY_SERVICE, /* our service_role or secret key: not a user, may publish */
 };
 
-struct tg_apikey {
-    enum tg_apikey_form form;
-    enum tg_apikey_door door;
-};
-
-struct tg_apikey tg_apikey_classify(const struct tg_apikeys *ours, tg_str key);
+enum tg_apikey_form tg_apikey_form(tg_str key);
+enum tg_apikey_door tg_apikey_door(const struct tg_apikeys *ours, tg_str key);
 
 /* The text behind "Bearer " of an Authorization value (scheme in any case), blanks trimmed.
  * TG_STR_NONE if the scheme is another or nothing follows. [borrowed] from `value`. */

@@ -35,12 +35,17 @@ void tg_lru_fini(struct tg_lru *l)
     l->slots = NULL;
 }
 
+void tg_lru_touch(struct tg_lru *l, struct tg_lru_node *node)
+{
+    tg_list_remove(&node->order);
+    tg_list_append(&l->order, &node->order);
+}
+
 struct tg_lru_node *tg_lru_find(struct tg_lru *l, const struct tg_sha256 *key)
 {
     for (struct tg_lru_node *node = *slot_of(l, key); node != NULL; node = node->chain) {
         if (memcmp(node->key.b, key->b, sizeof(key->b)) == 0) {
-            tg_list_remove(&node->order);
-            tg_list_append(&l->order, &node->order);
+            tg_lru_touch(l, node);
             return node;
         }
     }

@@ -28,6 +28,8 @@ struct tg_lru {
 void tg_lru_init(struct tg_lru *l, size_t max, tg_lru_drop_fn *drop);
 void tg_lru_fini(struct tg_lru *l);
 
+/* As one that was found. */
+void tg_lru_touch(struct tg_lru *l, struct tg_lru_node *node);
 struct tg_lru_node *tg_lru_find(struct tg_lru *l, const struct tg_sha256 *key);
 
 /* [takes] node, whose key is set and not in the table. True: the oldest was dropped for it. */

@@ -125,7 +125,20 @@ static void remember_failed(struct tg_auth *a, const struct tg_sha256 *key,
     tg_count_add(&a->counts.evicted, tg_lru_put(&a->failed, &f->node));
 }
 
-/* NULL: not known, or no longer because its key has gone. */
+/* Whether the keys still have the one that it was proved with; forgets it otherwise. */
+static bool is_still_known(struct tg_auth *a, struct known *k, const struct tg_keys *keys)
+{
+    if (k->generation != tg_keys_generation(keys)) {
+        if (!tg_keys_has_key(keys, k->token->key_id)) {
+            tg_lru_remove(&a->known, &k->node);
+            return false;
+        }
+        k->generation = tg_keys_generation(keys);
+    }
+    return true;
+}
+
+/* NULL: not known, or no longer. */
 static struct known *find_known(struct tg_auth *a, const struct tg_sha256 *key,
                                 const struct tg_keys *keys)
 {
@@ -136,14 +149,7 @@ static struct known *find_known(struct tg_auth *a, const struct tg_sha256 *key,
         return NULL;
     }
     k = TG_CONTAINER_OF(node, struct known, node);
-    if (k->generation != tg_keys_generation(keys)) {
-        if (!tg_keys_has_key(keys, k->token->key_id)) {
-            tg_lru_remove(&a->known, node);
-            return NULL;
-        }
-        k->generation = tg_keys_generation(keys);
-    }
-    return k;
+    return is_still_known(a, k, keys) ? k : NULL;
 }
 
 static enum tg_rc use_known(struct tg_auth *a, struct known *k, const struct tg_keys *keys,
@@ -242,7 +248,11 @@ enum tg_rc tg_auth_check(struct tg_auth *a, const struct tg_keys *keys, tg_str t
         return TG_EBADTOKEN;
     }
     k = find_recent(a, text);
-    key = k != NULL ? k->node.key : tg_sha256(text);
+    if (k != NULL && is_still_known(a, k, keys)) {
+        tg_lru_touch(&a->known, &k->node);
+        return use_known(a, k, keys, opts, ret_token);
+    }
+    key = tg_sha256(text);
     k = find_known(a, &key, keys);
     if (k != NULL) {
         *place_of(a, k->tail) = k;

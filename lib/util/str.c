@@ -14,7 +14,7 @@ bool tg_str_ieq(tg_str a, tg_str b)
         return false;
     }
     for (size_t i = 0; i < a.n; i++) {
-        if (lower(a.p[i]) != lower(b.p[i])) {
+        if (a.p[i] != b.p[i] && lower(a.p[i]) != lower(b.p[i])) {
             return false;
         }
     }
