@@ -6,6 +6,7 @@ import { useLocalbase } from './lib/localbase.mjs';
 import { poll } from './lib/poll.mjs';
 import { openStream } from './lib/sse.mjs';
 import { named, placeGateway, TASKS, Writer } from './lib/streams.mjs';
+import { openSocket } from './lib/ws.mjs';
 
 const QUESTIONS = '/rest/v1/tasks';
 const stack = useLocalbase();
@@ -42,6 +43,13 @@ const RESUME = {
     stream.kill();
     return stream.events.items.filter((e) => e.type === 'message').map((e) => e.data.record?.id);
   },
+  ws: async (place, id, last) => {
+    const socket = await openSocket(place.url, { token: stack.user2.token });
+    await socket.tell('subscribe', { topic: TASKS, cursor: id });
+    await socket.take('message', (e) => e.data.record?.id === last);
+    socket.kill();
+    return socket.rows.map((e) => e.data.record?.id);
+  },
   poll: async (place, id) => {
     const { events } = await poll(place.url, { topics: TASKS, token: stack.user2.token, params: { wait: '0', cursor: id } });
     return events.map((e) => e.record?.id);
@@ -53,7 +61,7 @@ beforeEach(async () => {
   await stack.control.clearFaults();
 });
 
-for (const transport of ['sse', 'poll']) {
+for (const transport of Object.keys(RESUME)) {
   test(`rows that a device may not see any more are not replayed by ${transport}`, async (t) => {
     const { place, writer, id, write } = await asleep(t);
     const hidden = await write('hidden');
