@@ -206,6 +206,9 @@ struct tg_fanout {
 enum tg_rc fanout_topic(struct tg_fanout *f, const struct tg_topic_name *name, tg_str class_id,
                         struct wtopic **ret_topic);
 enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int64_t exp_sec);
+/* Where the topic's coverage begins lies ahead of what has been seen, and perhaps a gap before it:
+ * only who starts now may skip that. */
+bool fanout_is_ahead(const struct wtopic *t);
 /* Whether the ring holds all that the log would give behind this position: a reader there needs
  * no page, and nothing but a reset in the ring tells of a loss. */
 bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, struct tg_pos pos);
@@ -229,7 +232,8 @@ void listeners_stop(struct tg_fanout *f);
 void stream_init_cursor(struct tg_stream *s, struct cursor *c, const struct tg_stream_want *w,
                         tg_str class_id);
 enum tg_rc stream_subscribe(const struct cursor *c, const struct tg_stream_user *u);
-bool stream_is_ready(const struct wtopic *t);
+/* It may begin: its topic is covered, and of a resume all is seen that came before that. */
+bool stream_is_ready(const struct cursor *c);
 /* The log position that the topics have reached. */
 struct tg_pos stream_present(const struct tg_stream *s);
 /* `now` is where one without a cursor begins. */

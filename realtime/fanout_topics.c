@@ -87,6 +87,11 @@ enum tg_rc fanout_subscribe(struct wtopic *t, tg_str user_id, tg_str token, int6
     return rc == TG_OK ? TG_OK : TG_EBUSY;
 }
 
+bool fanout_is_ahead(const struct wtopic *t)
+{
+    return tg_pos_cmp(t->ready_from, t->fanout->horizon) > 0;
+}
+
 bool fanout_ring_reaches(const struct wtopic *t, const struct tg_epoch *epoch, struct tg_pos pos)
 {
     const struct tg_fanout *f = t->fanout;

@@ -30,18 +30,10 @@ static bool is_covered(const struct wtopic *t)
     return t != NULL && t->is_known && t->state == TG_TOPIC_READY;
 }
 
-/* Where the topic's coverage begins lies ahead of what has been seen: only who starts now may skip
- * what is in between. */
-static bool is_ahead(const struct tg_fanout *f, const struct wtopic *t)
-{
-    return tg_pos_cmp(t->ready_from, f->horizon) > 0;
-}
-
 /* Whether the ring holds all behind the want's cursor. */
-static bool is_held(const struct tg_fanout *f, const struct tg_stream_want *want,
-                    const struct wtopic *t)
+static bool is_held(const struct tg_stream_want *want, const struct wtopic *t)
 {
-    return want->from == TG_FROM_CURSOR && !is_ahead(f, t) &&
+    return want->from == TG_FROM_CURSOR && !fanout_is_ahead(t) &&
            fanout_ring_reaches(t, &want->epoch, want->pos);
 }
 
@@ -100,12 +92,13 @@ static enum tg_rc open_lane(struct tg_fanout *f, const struct tg_stream_want *wa
 {
     struct wtopic *t = find_topic(f, want->name, user->class_id);
 
-    if (!is_covered(t) || (want->from != TG_FROM_NOW && !is_held(f, want, t))) {
+    if (!is_covered(t) || (want->from != TG_FROM_NOW && !is_held(want, t))) {
         return TG_EAGAIN;
     }
     if (want->from == TG_FROM_NOW) {
         *lane = (struct lane){&t->ring, t->ring.n};
-        p->pos = is_ahead(f, t) && tg_pos_cmp(t->ready_from, p->pos) > 0 ? t->ready_from : p->pos;
+        p->pos =
+            fanout_is_ahead(t) && tg_pos_cmp(t->ready_from, p->pos) > 0 ? t->ready_from : p->pos;
     } else {
         *lane = (struct lane){&t->ring, tg_ring_above(&t->ring, want->pos)};
         p->is_resume = true;

@@ -11,9 +11,12 @@
 
 /* ---- a cursor begins ---- */
 
-bool stream_is_ready(const struct wtopic *t)
+bool stream_is_ready(const struct cursor *c)
 {
-    return t->is_known && t->state == TG_TOPIC_READY;
+    const struct wtopic *t = c->topic;
+    bool starts_now = !c->is_resume && !c->is_earliest;
+
+    return t->is_known && t->state == TG_TOPIC_READY && (starts_now || !fanout_is_ahead(t));
 }
 
 static bool is_strict(const struct cursor *c)
@@ -98,7 +101,7 @@ struct tg_stream_topic stream_describe(const struct cursor *c, char text[TG_CURS
                                 .is_resume = c->is_resume,
                                 .cursor = put_cursor(c, text)};
 
-    t.is_recovered = c->is_resume && c->verdict == TG_COMPLETE && c->topic->state == TG_TOPIC_READY;
+    t.is_recovered = c->is_resume && c->verdict == TG_COMPLETE && stream_is_ready(c);
     if (c->is_resume && c->state == CUR_LIVE) {
         count_replayed(c, &t);
     }
@@ -152,7 +155,7 @@ static bool all_known(const struct tg_stream *s)
 static bool all_ready(const struct tg_stream *s)
 {
     for (const struct cursor *c = s->cursors; c != NULL; c = c->next) {
-        if (!stream_is_ready(c->topic)) {
+        if (!stream_is_ready(c)) {
             return false;
         }
     }

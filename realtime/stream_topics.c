@@ -101,7 +101,7 @@ void stream_refuse(struct cursor *c, enum tg_rc rc, tg_str message)
 
 void stream_advance(struct cursor *c)
 {
-    if (c->state == CUR_WAITING && stream_is_ready(c->topic)) {
+    if (c->state == CUR_WAITING && stream_is_ready(c)) {
         stream_begin_cursor(c, stream_present(c->stream));
     }
     if (c->state == CUR_LIVE) {
@@ -133,7 +133,7 @@ void stream_advance_asked(struct tg_stream *s)
     while (a != NULL && s->state == ST_LIVE) {
         struct cursor *c = a->cursor;
 
-        if (c->state == CUR_LIVE || (c->state == CUR_WAITING && stream_is_ready(c->topic))) {
+        if (c->state == CUR_LIVE || (c->state == CUR_WAITING && stream_is_ready(c))) {
             stream_advance(c);
             a = s->addings; /* some have been answered; the transport may have changed the rest */
             if (a != NULL && a->cursor == c) {

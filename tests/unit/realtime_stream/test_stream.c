@@ -302,6 +302,32 @@ static struct client *fresh_client(struct world *w)
     return c;
 }
 
+Test(stream, resumes_only_when_the_gap_before_its_coverage_is_seen)
+{
+    struct world *w = world_started();
+    struct client *first = live_client(w, "a");
+    struct tg_topic_news news = {
+        .topic = w->topics[0], .state = TG_TOPIC_JOINING, .epoch = w->epoch, .whole_from = w->last};
+    struct client *c = NULL;
+
+    cr_assert_eq(tg_fanout_tell(w->fanout, &news), TG_OK);
+    settle(w);
+    c = client_opened(w, "a", first->cursor);
+    /* The hub has written the gap, and the log has not brought it yet. */
+    news.state = TG_TOPIC_READY;
+    news.ready_from = gap(w);
+    cr_assert_eq(tg_fanout_tell(w->fanout, &news), TG_OK);
+    settle(w);
+    cr_assert(!c->is_started);
+    hand_gap(w, 'a', news.ready_from);
+    deliver(w);
+    wait_started(c);
+    cr_assert(!c->is_recovered);
+    cr_assert_eq(c->verdicts[0], TG_RESET_GAP);
+    wait_words(c, "reset:a:gap");
+    world_end(w);
+}
+
 Test(stream, that_started_while_joining_reads_the_joins_gap_as_ready)
 {
     struct world *w = world_create();
