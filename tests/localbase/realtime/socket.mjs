@@ -234,6 +234,7 @@ export class Socket {
         private: c.isPrivate,
         role: c.claims.role,
         sub: c.claims.sub ?? null,
+        exp: c.claims.exp,
         subscribed: c.subscription !== null && c.subscription.active,
       })),
     };
