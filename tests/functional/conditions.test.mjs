@@ -2,36 +2,17 @@
 // and questions with hostile keys, which find the one row that has the key, or none.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { useLocalbase } from './lib/localbase.mjs';
+import { testProgram } from './lib/test-program.mjs';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const ctx = useLocalbase();
 let db;
 
-/** Beside the server of lib/http1: of the build under test, else of the preset dev. */
-function binary() {
-  const { TG_HTTP1_SERVER: server, TIDEGATE_BIN: gateway } = process.env;
-  const places = [
-    server && path.dirname(server),
-    gateway && path.join(path.dirname(gateway), 'tests'),
-    path.join(ROOT, 'build/dev/tests'),
-  ];
-  const found = places
-    .filter((place) => place)
-    .map((place) => path.join(place, 'condition_reader'))
-    .find((place) => existsSync(place));
-  assert.ok(found, 'condition_reader is not built');
-  return found;
-}
-
 /** The answers to `lines`, in their order. */
 async function ask(lines) {
-  const child = spawn(binary(), [], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(testProgram('condition_reader'), [], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.end(`${lines.join('\n')}\n`);
   let out = '';
   for await (const part of child.stdout.setEncoding('utf8')) {

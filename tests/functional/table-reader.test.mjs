@@ -3,15 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { useLocalbase } from './lib/localbase.mjs';
 import { RawRealtime } from './lib/raw-realtime.mjs';
+import { testProgram } from './lib/test-program.mjs';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const COLUMNS =
   'trip_id,big,exact,approx,small,flag,label,doc,raw,tags,numbers,at,day,span';
 const run = promisify(execFile);
@@ -26,25 +23,9 @@ before(async () => {
 
 after(() => socket?.close());
 
-/** Beside the server of lib/http1: of the build under test, else of the preset dev. */
-function binary() {
-  const { TG_HTTP1_SERVER: server, TIDEGATE_BIN: gateway } = process.env;
-  const places = [
-    server && path.dirname(server),
-    gateway && path.join(path.dirname(gateway), 'tests'),
-    path.join(ROOT, 'build/dev/tests'),
-  ];
-  const found = places
-    .filter((place) => place)
-    .map((place) => path.join(place, 'table_reader'))
-    .find((place) => existsSync(place));
-  assert.ok(found, 'table_reader is not built');
-  return found;
-}
-
 /** Its lines: rows (primary key to hash), keys (to yes or no), done (words). */
 async function reader(args, input = '') {
-  const running = run(binary(), args, { maxBuffer: 1 << 26 });
+  const running = run(testProgram('table_reader'), args, { maxBuffer: 1 << 26 });
   running.child.stdin.end(input);
   const { stdout } = await running.catch((err) => err);
   const told = { rows: new Map(), keys: new Map(), order: [], done: null };
