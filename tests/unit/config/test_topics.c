@@ -253,13 +253,50 @@ Test(tables, are_read_with_their_primary_keys)
     given_fini(&g);
 }
 
+struct mistake {
+    const char *file;
+    unsigned line;
+    const char *error;
+};
+
+static void told_with_their_lines(const struct mistake *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct given g;
+
+        given_project(&g, m[i].file);
+        cr_expect_eq(g.rc, TG_EBADPARAM, "%s", m[i].file);
+        cr_expect(given_has_error(&g, m[i].line, m[i].error), "%s: %s", m[i].file,
+                  tg_buf_cstr(&g.errors));
+        given_fini(&g);
+    }
+}
+
+/* `item` has a place for a number; the first that is too many is refused. */
+static void at_most(unsigned max, const char *head, const char *item, const char *error)
+{
+    struct tg_buf file;
+    struct given g;
+
+    tg_buf_init(&file, 65536);
+    tg_buf_str(&file, tg_str_of(head));
+    for (unsigned i = 0; i < max; i++) {
+        tg_buf_printf(&file, item, i);
+    }
+    given_project(&g, tg_buf_cstr(&file));
+    cr_assert_eq(g.rc, TG_OK, "%s", tg_buf_cstr(&g.errors));
+    given_fini(&g);
+    tg_buf_printf(&file, item, max);
+    given_project(&g, tg_buf_cstr(&file));
+    cr_assert_eq(g.rc, TG_EBADPARAM);
+    cr_expect(given_has_error(&g, max + 2, error), "%s", tg_buf_cstr(&g.errors));
+    given_fini(&g);
+    tg_buf_fini(&file);
+}
+
 Test(tables, have_each_mistake_told_with_its_line)
 {
-    static const struct {
-        const char *file;
-        unsigned line;
-        const char *error;
-    } cases[] = {
+    static const struct mistake cases[] = {
         {"tables: 1\n", 1, "\"tables\": tables by their names are wanted"},
         {"tables:\ntables:\n", 2, "\"tables\": already begun"},
         {"tables:\n  public.a: 1\n", 2, "\"tables.public.a\": a mapping is wanted"},
@@ -279,44 +316,18 @@ Test(tables, have_each_mistake_told_with_its_line)
         {"tables:\n  a.b: { key: c }\n", 2, "\"tables.a.b.key\": is not a key of a table"},
     };
 
-    for (size_t i = 0; i < TG_ARRAY_LEN(cases); i++) {
-        struct given g;
-
-        given_project(&g, cases[i].file);
-        cr_expect_eq(g.rc, TG_EBADPARAM, "%s", cases[i].file);
-        cr_expect(given_has_error(&g, cases[i].line, cases[i].error), "%s: %s", cases[i].file,
-                  tg_buf_cstr(&g.errors));
-        given_fini(&g);
-    }
+    told_with_their_lines(cases, TG_ARRAY_LEN(cases));
 }
 
 Test(tables, are_at_most_256)
 {
-    struct tg_buf file;
-    struct given g;
-
-    tg_buf_init(&file, 65536);
-    tg_buf_str(&file, TG_STR("tables:\n"));
-    for (unsigned i = 0; i < TG_CONFIG_TABLES_MAX; i++) {
-        tg_buf_printf(&file, "  public.t%u: {}\n", i);
-    }
-    given_project(&g, tg_buf_cstr(&file));
-    cr_assert_eq(g.rc, TG_OK, "%s", tg_buf_cstr(&g.errors));
-    given_fini(&g);
-    tg_buf_str(&file, TG_STR("  public.more: {}\n"));
-    given_project(&g, tg_buf_cstr(&file));
-    cr_expect(given_has_error(&g, TG_CONFIG_TABLES_MAX + 2, "\"tables.public.more\": at most 256"));
-    given_fini(&g);
-    tg_buf_fini(&file);
+    at_most(TG_CONFIG_TABLES_MAX, "tables:\n", "  public.t%u: {}\n",
+            "\"tables.public.t256\": at most 256");
 }
 
 Test(topics, have_each_mistake_told_with_its_line)
 {
-    static const struct {
-        const char *file;
-        unsigned line;
-        const char *error;
-    } cases[] = {
+    static const struct mistake cases[] = {
         {"topics: 1\n", 1, "\"topics\": topics by their names are wanted"},
         {"topics: [a]\n", 1, "\"topics\": topics by their names are wanted"},
         {"topics:\n  a: 1\n", 2, "\"topics.a\": a mapping is wanted"},
@@ -333,36 +344,13 @@ Test(topics, have_each_mistake_told_with_its_line)
         {"topics:\ntopics:\n", 2, "\"topics\": already begun"},
     };
 
-    for (size_t i = 0; i < TG_ARRAY_LEN(cases); i++) {
-        struct given g;
-
-        given_project(&g, cases[i].file);
-        cr_expect_eq(g.rc, TG_EBADPARAM, "%s", cases[i].file);
-        cr_expect(given_has_error(&g, cases[i].line, cases[i].error), "%s: %s", cases[i].file,
-                  tg_buf_cstr(&g.errors));
-        given_fini(&g);
-    }
+    told_with_their_lines(cases, TG_ARRAY_LEN(cases));
 }
 
 Test(topics, are_at_most_128)
 {
-    struct tg_buf file;
-    struct given g;
-
-    tg_buf_init(&file, 65536);
-    tg_buf_str(&file, TG_STR("topics:\n"));
-    for (unsigned i = 0; i < TG_CONFIG_TOPICS_MAX; i++) {
-        tg_buf_printf(&file, "  t%u: { public: on }\n", i);
-    }
-    given_project(&g, tg_buf_cstr(&file));
-    cr_assert_eq(g.rc, TG_OK, "%s", tg_buf_cstr(&g.errors));
-    given_fini(&g);
-    tg_buf_str(&file, TG_STR("  more: { public: on }\n"));
-    given_project(&g, tg_buf_cstr(&file));
-    cr_assert_eq(g.rc, TG_EBADPARAM);
-    cr_expect(given_has_error(&g, TG_CONFIG_TOPICS_MAX + 2, "\"topics.more\": at most 128"));
-    given_fini(&g);
-    tg_buf_fini(&file);
+    at_most(TG_CONFIG_TOPICS_MAX, "topics:\n", "  t%u: { public: on }\n",
+            "\"topics.t128\": at most 128");
 }
 
 Test(topics, are_dumped_so_that_they_are_read_again)
