@@ -279,6 +279,17 @@ struct client *live_client(struct world *w, const char *topics)
     return c;
 }
 
+struct client *lagging_client(struct world *w, size_t room)
+{
+    struct client *c = NULL;
+
+    w->opts.ring_frames = 2;
+    world_start(w);
+    c = live_client(w, "a");
+    c->room = room;
+    return c;
+}
+
 void client_destroy(struct client *c)
 {
     struct client **at = &c->world->clients;

@@ -142,6 +142,9 @@ enum tg_rc client_token(struct client *c, const char *class_id, int64_t exp_sec)
 int64_t seconds_from_now(int64_t n);
 /* Open on topics that the hub has covered: started. */
 struct client *live_client(struct world *w, const char *topics);
+/* The same of topic `a` in a world that starts with rings of two frames; `room`: what its socket
+ * takes. It soon lags. */
+struct client *lagging_client(struct world *w, size_t room);
 void client_destroy(struct client *c);
 /* The socket takes all from now on. */
 void client_reads(struct client *c);

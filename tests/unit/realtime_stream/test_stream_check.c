@@ -47,6 +47,14 @@ static bool was_asked(void *arg)
     return w->n_questions > 0;
 }
 
+/* The question about what it may be shown has no answer yet. */
+static void come_back_unanswered(struct resumed *r)
+{
+    r->w->is_mute = true;
+    come_back(r);
+    run_until(r->w, was_asked, r->w);
+}
+
 Test(stream_check, shows_only_rows_that_can_be_seen_now_though_the_ring_has_all)
 {
     struct world *w = world_started();
@@ -123,12 +131,8 @@ Test(stream_check, checks_every_page_and_what_earliest_asks_for)
 Test(stream_check, checks_the_pages_of_a_live_stream_that_lags)
 {
     struct world *w = world_create();
-    struct client *c = NULL;
+    struct client *c = lagging_client(w, 0);
 
-    w->opts.ring_frames = 2;
-    world_start(w);
-    c = live_client(w, "a");
-    c->room = 0;
     publish_row(w, "1", 1);
     publish_row(w, "2", 2);
     publish_row(w, "3", 3);
@@ -270,9 +274,7 @@ Test(stream_check, is_called_off_with_its_last_reader)
     struct resumed r = followed(w);
 
     publish_row(w, "1", 1);
-    w->is_mute = true;
-    come_back(&r);
-    run_until(w, was_asked, w);
+    come_back_unanswered(&r);
     tg_stream_close(r.c->stream);
     settle(w);
     w->is_mute = false;
@@ -292,9 +294,7 @@ Test(stream_check, does_not_keep_other_topics_waiting)
     r = followed(w);
     publish_row(w, "1", 1);
     (void)append(w, 'p', "2");
-    w->is_mute = true;
-    come_back(&r);
-    run_until(w, was_asked, w);
+    come_back_unanswered(&r);
     other = client_opened(w, "p", r.cursor);
     tell(w, 'p', TG_TOPIC_READY);
     wait_words(other, "2");
@@ -308,8 +308,6 @@ Test(stream_check, is_still_under_way_when_the_worker_stops)
     struct resumed r = followed(w);
 
     publish_row(w, "1", 1);
-    w->is_mute = true;
-    come_back(&r);
-    run_until(w, was_asked, w);
+    come_back_unanswered(&r);
     world_end(w);
 }

@@ -179,12 +179,8 @@ Test(stream_page, a_page_for_somebody_who_left_is_dropped)
 Test(stream_page, an_answer_of_the_log_before_is_not_taken_for_the_new_one)
 {
     struct world *w = world_create();
-    struct client *c = NULL;
+    struct client *c = lagging_client(w, 0);
 
-    w->opts.ring_frames = 2;
-    world_start(w);
-    c = live_client(w, "a");
-    c->room = 0;
     for (int i = 0; i < 8; i++) {
         (void)publish(w, 'a', "x");
     }

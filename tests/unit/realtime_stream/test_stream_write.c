@@ -163,12 +163,8 @@ Test(stream_write, a_control_cut_in_two_is_ended_before_what_follows)
 Test(stream_write, a_frame_cut_in_two_outlives_its_ring)
 {
     struct world *w = world_create();
-    struct client *c = NULL;
+    struct client *c = lagging_client(w, 15);
 
-    w->opts.ring_frames = 2;
-    world_start(w);
-    c = live_client(w, "a");
-    c->room = 15;
     (void)publish(w, 'a', "0");
     settle(w);
     for (int i = 1; i < 10; i++) {
