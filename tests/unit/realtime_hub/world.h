@@ -118,10 +118,14 @@ void keep_row(const char *feed, const char *pk, const char *value);
 /* NULL: none. */
 const char *kept_row(const char *feed, const char *pk);
 
-/* world.c and tables.c: */
+/* world.c, store.c and tables.c: */
 void start_with(const struct tg_declared_list *declared);
 const struct tg_declared_list *world_topics(void);
 enum tg_rc begin_op(struct op op);
+void begin_log(void); /* an empty one, of a new epoch */
+void answer_op(struct op *op, enum tg_rc forced);
+bool answer_ops(enum tg_rc forced); /* what is under way now, if anything is */
+bool tail_log(void);                /* one batch, if there is any */
 struct kept kept_of(tg_str feed, tg_str pk, tg_str value);
 void answer_load(const struct op *op, enum tg_rc rc);
 
