@@ -27,6 +27,7 @@ const SETTINGS = {
 
 async function setUp(t, settings = {}) {
   const gateway = await placeGateway(t, stack, { ...SETTINGS, server: { workers: 2 }, ...settings });
+  await until(async () => (await gateway.metric('tidegate_feeds_live')) === 2, 'both tables');
   const trips = await Trips.to(stack);
   const trip = await trips.trip('guarded');
   const join = (user) =>

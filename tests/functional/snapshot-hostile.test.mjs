@@ -10,7 +10,7 @@ import { openSocket } from './lib/ws.mjs';
 
 const stack = useLocalbase();
 const GROWTH_KIB = 16 * 1024;
-const PAGE = { method: 'GET', path: '/rest/v1/tasks' };
+const PAGE = { method: 'GET', path: '/rest/v1/tasks?select=*' };
 const text = (body, type = 'application/json') => ({ status: 200, body, headers: { 'Content-Type': type } });
 const row = (id, more = {}) => ({ id, trip_id: stack.trip1_id, title: 'x', ...more });
 

@@ -227,7 +227,7 @@ describe('while rows change', () => {
 
   /** Lets `n` pages pass, and holds the next of each of so many streams; the fault. */
   async function holdBehind(n, streams) {
-    const page = { method: 'GET', path: '/rest/v1/tasks' };
+    const page = { method: 'GET', path: '/rest/v1/tasks?select=*' };
     await stack.control.fault({ ...page, count: n });
     return stack.control.fault({ ...page, count: streams, hold: true });
   }
@@ -307,11 +307,11 @@ describe('what cannot be read', () => {
     const { writer, open, gateway } = await start(t);
     await writer.query('delete from public.tasks');
     await writer.tasks(named('row', 25));
-    const held = await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks', hold: true });
+    const held = await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks?select=*', hold: true });
     const opening = open();
     await stack.control.held(held);
     await stack.control.fault({
-      method: 'GET', path: '/rest/v1/tasks', status: 403, body: { code: '42501', message: 'no longer' },
+      method: 'GET', path: '/rest/v1/tasks?select=*', status: 403, body: { code: '42501', message: 'no longer' },
     });
     await stack.control.release(held);
     const s = await opening;
@@ -327,7 +327,7 @@ describe('what cannot be read', () => {
 
   test('is 502 when PostgREST is away, before anything was said', async (t) => {
     const { open } = await start(t, {}, { upstream: { retry_budget: 0 } });
-    await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks', drop: 'before', count: 3 });
+    await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks?select=*', drop: 'before', count: 3 });
     const error = await open().catch((e) => e);
     await stack.control.clearFaults();
     assert.equal(error.status, 502);
@@ -336,7 +336,7 @@ describe('what cannot be read', () => {
   test('a client that leaves early leaves nothing behind', async (t) => {
     const { writer, open, gateway } = await start(t);
     await writer.tasks(named('row', 25));
-    const held = await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks', hold: true });
+    const held = await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks?select=*', hold: true });
     const controller = new AbortController();
     const leaving = fetch(`${gateway.url}/sync/v1/stream?topic=${TASKS}&snapshot=1`, {
       headers: { authorization: `Bearer ${stack.user1.token}` },
