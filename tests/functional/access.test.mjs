@@ -159,6 +159,26 @@ describe('questions', () => {
     });
   }
 
+  test('a gateway that ends while its workers wait for one of them ends in order', async (t) => {
+    const place = await placeGateway(t, stack, {
+      topics: notes(),
+      server: { workers: 4, drain_timeout: '1s' },
+      streams: { per_user: 100 },
+    });
+    const id = await stack.control.fault({ method: 'GET', path: QUESTIONS, hold: true });
+    const open = Array.from({ length: 30 }, () =>
+      openStream(place.url, { topics: topicOf(stack.trip1_id), token: stack.user1.token }).then(
+        () => 'opened',
+        () => 'refused',
+      ),
+    );
+    await stack.control.held(id);
+    await until(async () => (await place.metric('tidegate_access_shared_total')) === 29, '29 who share');
+    await place.stop();
+    await stack.control.release(id);
+    assert.deepEqual([...new Set(await Promise.all(open))], ['refused']);
+  });
+
   test('what one worker asked is remembered for all', async (t) => {
     const place = await placeGateway(t, stack, { topics: notes(), server: { workers: 4 } });
     const ask = () => SUBSCRIBE.poll(place, topicOf(stack.trip1_id), stack.user1.token);
