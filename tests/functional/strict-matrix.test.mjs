@@ -149,7 +149,7 @@ class Checked {
     }
     const heard = [...told.values()];
     for (const write of oracle.written) {
-      const next = heard.find(({ clock }) => clock >= write.clock);
+      const next = heard.find(({ clock }) => clock > write.clock);
       const isDue = write.title === undefined ? this.#isDueDelete(write, heard, told) : this.#isDue(write, next);
       assert.ok(!isDue || told.has(idOf(write)), `${follower.name}: missed ${JSON.stringify(write)}`);
     }
