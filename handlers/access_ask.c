@@ -17,6 +17,7 @@ enum {
 struct question {
     struct tg_access *a;
     tg_id grant;
+    int64_t exp_sec; /* of the token that it bears: the grant may have a fresher one by now */
 };
 
 static void pump(struct tg_access *a);
@@ -44,14 +45,19 @@ bool access_pay(struct tg_access *a, tg_str user)
 
 /* ---- one question ---- */
 
-bool access_is_expired(const struct grant *g)
+static bool is_past(int64_t exp_sec)
 {
-    return g->token != NULL && g->token->exp_sec <= (int64_t)(tg_clock_wall_us() / TG_SEC(1));
+    return exp_sec <= (int64_t)(tg_clock_wall_us() / TG_SEC(1));
 }
 
-static enum tg_rc verdict_of(const struct grant *g, enum tg_rc rc, unsigned status, tg_str body)
+bool access_is_expired(const struct grant *g)
 {
-    if (rc != TG_OK || status >= 500 || status == 429 || (status == 401 && access_is_expired(g))) {
+    return g->token != NULL && is_past(g->token->exp_sec);
+}
+
+static enum tg_rc verdict_of(int64_t exp_sec, enum tg_rc rc, unsigned status, tg_str body)
+{
+    if (rc != TG_OK || status >= 500 || status == 429 || (status == 401 && is_past(exp_sec))) {
         return TG_EACCESS;
     }
     return status == 200 && tg_template_is_yes(body) ? TG_OK : TG_EFORBIDDEN;
@@ -83,6 +89,7 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
     struct question *q = arg;
     struct tg_access *a = q->a;
     const tg_id id = q->grant;
+    const int64_t exp_sec = q->exp_sec;
     struct grant *g = NULL;
 
     free(q);
@@ -93,7 +100,7 @@ static void on_fetched(enum tg_rc rc, unsigned status, tg_str body, void *arg)
     a->own.n_under_way--;
     if (g != NULL) {
         log_status(g, rc, status);
-        finish(g, verdict_of(g, rc, status, body));
+        finish(g, verdict_of(exp_sec, rc, status, body));
     }
     pump(a);
 }
@@ -138,7 +145,7 @@ static enum tg_rc fetch(const struct grant *g)
     }
     req.target = tg_buf_view(&target);
     q = TG_NEW(struct question);
-    *q = (struct question){g->a, g->id};
+    *q = (struct question){g->a, g->id, g->token == NULL ? INT64_MAX : g->token->exp_sec};
     rc = tg_upstream_fetch(g->a->w->upstream, &req, TG_STR(""), MAX_ANSWER_BYTES, on_fetched, q);
     if (rc != TG_OK) {
         free(q);

@@ -264,12 +264,15 @@ Test(access, answered_with_an_error_is_refused)
 Test(access, of_a_token_that_expired_on_the_way_is_unknown)
 {
     struct ask *a = NULL;
+    struct ask *b = NULL;
 
     world_make(1);
     a = may_read(0, "u", "1", false);
     world_turn(0);
     fake_now_sec += 3601;
+    b = may_read(0, "u", "1", false); /* with a fresh one, which was not asked with */
     postgrest_says(401, "");
     cr_assert_eq(answer_of(a), TG_EACCESS);
+    cr_assert_eq(answer_of(b), TG_EACCESS);
     world_drop();
 }
