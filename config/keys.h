@@ -166,6 +166,10 @@
       "Channels on one upstream Realtime socket, as the project's plan allows.")                   \
     K(realtime, joins_per_second, U32, "50", "1", "10000", RESTART, PLAIN,                         \
       "Channel joins per second, as the project's plan allows.")                                   \
+    K(realtime, messages_per_second, U32, "100", "0", "1000000", RESTART, PLAIN,                   \
+      "Messages per second that the project's plan allows. Beyond it Realtime drops changes "      \
+      "without a sign, so near it (80 % over a minute) there is a gap, or with catchup the table " \
+      "is compared; 0: there is no limit.")                                                        \
     K(realtime, heartbeat, DURATION, "25s", "1s", "1m", RESTART, PLAIN,                            \
       "Time between two heartbeats on an upstream Realtime socket.")                               \
     K(realtime, message_bytes, BYTES, "4m", "64k", "64m", RESTART, PLAIN,                          \

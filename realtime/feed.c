@@ -359,6 +359,18 @@ void feed_unknown_delete(struct feed *f)
     settle_owed(f);
 }
 
+void feed_doubt(struct feed *f, const char *reason)
+{
+    if (!f->is_up) {
+        return; /* there will be a gap when it is */
+    }
+    if (f->rows == NULL) {
+        feed_need_gap(f, reason);
+    } else if (!verify_soon(f->rows)) {
+        rows_lost(f->rows, reason);
+    }
+}
+
 void feed_sweep(struct feed *f)
 {
     if (f->gap_pending && f->is_up) {

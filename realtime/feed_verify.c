@@ -54,8 +54,23 @@ void verify_later(struct rows *r)
     tg_usec now = tg_clock_mono_us();
     uint64_t random = tg_hash(tg_str_make((const char *)&now, sizeof(now)));
 
-    r->is_burst = false;
-    verify_in(r, interval / 2 + random % (interval / 2 + 1));
+    r->is_burst = r->is_doubtful;
+    r->is_doubtful = false;
+    verify_in(r, r->is_burst ? SETTLE : interval / 2 + random % (interval / 2 + 1));
+}
+
+bool verify_soon(struct rows *r)
+{
+    if (!rows_are_repaired(r) || r->feed->hub->opts.verify == 0 || r->fill != FILL_WHOLE) {
+        return false;
+    }
+    if (r->reader != NULL || r->suspects.n > 0) {
+        r->is_doubtful = true; /* once more when that is over */
+    } else {
+        r->is_burst = true;
+        verify_in(r, SETTLE);
+    }
+    return true;
 }
 
 static void verify_stop(struct rows *r)

@@ -136,6 +136,8 @@ void feed_renew(struct feed *f);
 void feed_need_gap(struct feed *f, const char *reason);
 /* What upstream sent up to now may not be all: a gap, or the table is read. */
 void feed_lost(struct feed *f, const char *reason);
+/* It may be all, or not: a gap, unless the table can be compared beside what comes. */
+void feed_doubt(struct feed *f, const char *reason);
 /* Live, if it is covered and nothing stands before that. */
 void feed_settle(struct feed *f);
 /* Somebody else appends: leaves, and asks for the lease. */

@@ -12,7 +12,7 @@
 
 enum { MAX_WAITING = 65536, MAX_WAITING_BYTES = 64 * 1024 * 1024 };
 
-/* One that has no `handle` stands for what was lost. */
+/* One that has no `handle` stands for what was lost; `id` 0: of all feeds. */
 struct link_mail {
     struct tg_mail mail;
     struct link_mail *next; /* hub->waiting */
@@ -51,6 +51,12 @@ static void handle_change(struct feed *f, const struct link_mail *m)
     feed_on_change(f, tg_str_make(m->text, m->n));
 }
 
+static void handle_rate(struct feed *f, const struct link_mail *m)
+{
+    (void)m;
+    feed_doubt(f, "rate");
+}
+
 /* ---- on the hub's thread ---- */
 
 static void run(struct tg_hub *h, const struct link_mail *m)
@@ -58,9 +64,14 @@ static void run(struct tg_hub *h, const struct link_mail *m)
     char name[24];
     struct feed *f = NULL;
 
-    if (m->handle == NULL) {
+    if (m->id == 0) {
         for (struct tg_list *n = h->feeds.next; n != &h->feeds; n = n->next) {
-            feed_lost(TG_CONTAINER_OF(n, struct feed, node), "overrun");
+            f = TG_CONTAINER_OF(n, struct feed, node);
+            if (m->handle == NULL) {
+                feed_lost(f, "overrun");
+            } else {
+                m->handle(f, m);
+            }
         }
         return;
     }
@@ -204,6 +215,11 @@ static void on_online(bool online, void *arg)
     tg_log(TG_LOG_INFO, "upstream", TG_KZ("state", online ? "online" : "offline"));
 }
 
+static void on_rate(void *arg)
+{
+    post(arg, 0, handle_rate, TG_UP_NONE, false, TG_STR(""));
+}
+
 /* What one read of upstream's socket brought is one batch for the hub, and so for the workers:
  * a stream's ten events then are one write. */
 static void on_turn(void *arg)
@@ -212,5 +228,5 @@ static void on_turn(void *arg)
 }
 
 const struct tg_link_handler hub_link_handler = {
-    on_up, on_down, on_refused, on_change, on_online, on_turn,
+    on_up, on_down, on_refused, on_change, on_online, on_rate, on_turn,
 };

@@ -310,6 +310,7 @@ enum tg_rc tg_link_create(const struct tg_link_opts *opts, const struct tg_link_
     l->random = tg_hash(TG_STR("link")) | 1U;
     tg_list_init(&l->sockets);
     tg_wheel_init(&l->wheel, tg_clock_mono_us());
+    tg_timer_init(&l->rate_timer, link_on_rate_timer);
     rc = take_url(l, tg_str_of(opts->url));
     if (rc == TG_OK) {
         rc = tg_mailbox_create(MAX_MAILS, &l->mailbox);

@@ -21,6 +21,7 @@ struct tg_link_opts {
     const char *ca_file;     /* NULL: the system's */
     unsigned channels_per_socket;
     unsigned joins_per_second;
+    unsigned messages_per_second; /* of the project; 0: not known */
     tg_usec heartbeat;
     size_t max_message_bytes;
 };
@@ -40,12 +41,16 @@ struct tg_link_handler {
     void (*on_change)(uint64_t id, tg_str payload, void *arg);
     /* Whether at least one socket is open, when that changes. */
     void (*on_online)(bool online, void *arg);
+    /* So much comes that upstream may have dropped something, in silence, of any channel: told at
+     * first, every minute and when it is over. */
+    void (*on_rate)(void *arg);
     /* After everything that the sockets brought at once, before the thread waits again. */
     void (*on_turn)(void *arg);
 };
 
 struct tg_link_counts {
-    tg_count sockets, channels, joins, join_errors, reconnects, changes, heartbeats_missed, refused;
+    tg_count sockets, channels, joins, join_errors, reconnects, changes, heartbeats_missed, refused,
+        rates_near;
     tg_count online;                      /* 1 or 0 */
     tg_count errors[TG_UPSTREAM_CLASSES]; /* of channels and sockets */
 };

@@ -361,6 +361,9 @@ static void on_complaint(struct channel *ch, bool is_subscription, tg_str words)
         on_gone(ch, cause, words);
     } else {
         channel_note(ch, cause, words);
+        if (cause == TG_UP_MESSAGE_RATE) {
+            link_over_rate(ch->link);
+        }
         if (is_subscription) {
             ch->token_pushed_at = 0; /* its rows may be gone until it comes */
             link_start_timer(ch->link, &ch->timer, SUBSCRIBE_TIMEOUT);
@@ -417,6 +420,7 @@ void channel_on_frame(struct socket *s, const struct tg_phoenix *f)
         return; /* left already */
     }
     if (tg_str_eq(f->event, TG_STR("postgres_changes"))) {
+        link_count_change(l);
         if (ch->state == CH_UP) {
             tg_count_add(&l->counts.changes, 1);
             l->h.on_change(ch->id, f->payload, l->arg);

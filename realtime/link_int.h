@@ -1,5 +1,6 @@
 /* link_int.h - what link.c (thread, orders), link_channel.c (channels), link_socket.c (sockets,
- * names) and link_error.c (what is done about upstream's errors) share. Everything here belongs to
+ * names), link_error.c (what is done about upstream's errors) and link_rate.c (the project's
+ * message rate) share. Everything here belongs to
  * the link's thread.
  *
  *   channel:  WAITING -> JOINING -> JOINED -> UP
@@ -16,6 +17,7 @@
 #include "loop/mailbox.h"
 #include "loop/wheel.h"
 #include "realtime/link.h"
+#include "realtime/rate.h"
 #include "realtime/wsclient.h"
 #include "util/id.h"
 #include "util/map.h"
@@ -88,7 +90,10 @@ struct tg_link {
     unsigned n_open;
     unsigned n_resolving;
     tg_usec next_join;
-    tg_usec anew_at; /* upstream subscribed a channel anew for a reason of its own; 0: never */
+    tg_usec anew_at;      /* upstream subscribed a channel anew for a reason of its own; 0: never */
+    struct tg_rate rate;  /* of changes, over all sockets */
+    tg_usec rate_told_at; /* 0: it is not near the limit */
+    struct tg_timer rate_timer;
     uint64_t random;
     struct {
         unsigned n; /* channels and sockets that have it */
@@ -143,6 +148,12 @@ void socket_on_error(struct socket *s, enum tg_upstream_cause cause, tg_str word
 tg_usec socket_backoff(struct socket *s, enum tg_upstream_cause cause);
 /* The trouble is over. */
 void link_clear(struct tg_link *l, enum tg_upstream_cause *slot);
+
+/* link_rate.c */
+void link_count_change(struct tg_link *l);
+/* Upstream says that it is over the limit. */
+void link_over_rate(struct tg_link *l);
+void link_on_rate_timer(struct tg_timer *t);
 
 /* link_socket.c */
 void socket_dial(struct socket *s);

@@ -69,7 +69,8 @@ struct rows {
     tg_usec filled_at;
     tg_usec burst_since; /* changes are counted from here */
     unsigned n_burst;
-    bool is_burst; /* a verify follows it */
+    bool is_burst;    /* a verify follows it */
+    bool is_doubtful; /* something may have been lost since the one under way began */
 
     struct change *changes; /* oldest first */
     struct change **changes_end;
@@ -172,6 +173,8 @@ void verify_change(struct rows *r, tg_str payload);
 void verify_touch(struct rows *r, tg_str payload);
 bool verify_is_touched(const struct rows *r, tg_str pk);
 void verify_later(struct rows *r);
+/* false: that cannot tell what was lost up to now. */
+bool verify_soon(struct rows *r);
 void verify_suspect(struct rows *r, tg_str pk);
 void verify_end(struct rows *r);
 void verify_judge(struct rows *r);

@@ -36,6 +36,7 @@ struct tg_link_opts tg_options_link(const struct tg_config *c)
         .ca_file = or_null(c->supabase.ca_file),
         .channels_per_socket = c->realtime.channels_per_socket,
         .joins_per_second = c->realtime.joins_per_second,
+        .messages_per_second = c->realtime.messages_per_second,
         .heartbeat = TG_MS(c->realtime.heartbeat_ms),
         .max_message_bytes = c->realtime.message_bytes,
     };

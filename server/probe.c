@@ -329,6 +329,7 @@ static enum tg_rc start_link(struct tg_probe *p)
         .on_refused = on_refused,
         .on_change = on_change,
         .on_online = on_online,
+        .on_rate = on_turn,
         .on_turn = on_turn,
     };
     const struct tg_link_opts opts = tg_options_link(p->cfg);

@@ -262,6 +262,8 @@ static void put_singles(struct tg_buf *out, const struct tg_report *r)
         {"tidegate_upstream_joins_total", "counter", "Channel joins.", &l->joins},
         {"tidegate_upstream_join_errors_total", "counter", "Refused joins.", &l->join_errors},
         {"tidegate_upstream_refused_total", "counter", "Channels given up.", &l->refused},
+        {"tidegate_upstream_rate_near_total", "counter",
+         "Times that changes came near the project's rate.", &l->rates_near},
         {"tidegate_upstream_reconnects_total", "counter", "Lost sockets.", &l->reconnects},
     };
 

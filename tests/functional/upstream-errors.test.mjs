@@ -5,7 +5,7 @@ import { afterEach, describe, test } from 'node:test';
 import { listen, placeDeclared, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
-import { EVENTS, placeGateway, TASKS, titles, until, Writer } from './lib/streams.mjs';
+import { EVENTS, named, placeGateway, TASKS, titles, until, Writer } from './lib/streams.mjs';
 import { openSocket } from './lib/ws.mjs';
 
 const PRIVATE = 'PrivateOnly: This project only allows private channels';
@@ -173,6 +173,42 @@ describe("users' joins that are refused", () => {
     assert.equal(await first, 'in time', 'the row waited for a user');
     assert.equal(s.ofType('status').length, 0);
     await refused;
+  });
+});
+
+describe("changes near the project's message rate", () => {
+  const near = { realtime: { messages_per_second: 1 } }; /* near is 48 in a minute */
+
+  test('are a reset of a topic that cannot be compared', async (t) => {
+    const gateway = await placeGateway(t, stack, near);
+    const s = await follow(t, gateway);
+    const writer = await Writer.to(stack);
+    await writer.tasks(named('few', 40));
+    await s.take('message', (e) => e.data.record.title === 'few-39');
+    assert.equal(s.ofType('reset').length, 0);
+    await writer.tasks(named('many', 10));
+    await s.take('message', (e) => e.data.record.title === 'many-9');
+    await s.take('reset');
+    assert.equal(await gateway.metric('tidegate_upstream_rate_near_total'), 1);
+    assert.equal(gateway.log.items.filter((line) => line.event === 'rate_near').length, 1);
+  });
+
+  test('are compared with the table, and what was dropped in silence is repaired', async (t) => {
+    const gateway = await placeCovered(t, { ...near, index: { verify: '1d' } });
+    const trips = await Trips.to(stack);
+    const trip = await trips.trip();
+    const s = await listen(t, gateway, stack, `kept-tasks:${trip}`);
+    await trips.task(trip, 'first');
+    await s.take('message'); /* and so what the trip's making changed */
+    await rt('drop-changes', { count: 1 });
+    await trips.task(trip, 'dropped');
+    await until(async () => (await rt('state')).faults.dropChanges === 0, 'the dropped change');
+    for (const title of named('more', 48)) {
+      await trips.task(trip, title);
+    }
+    const { data } = await s.take('message', (e) => e.data.record.title === 'dropped', { timeoutMs: 60_000 });
+    assert.equal(data.repaired, true);
+    assert.equal(s.ofType('reset').length, 0);
   });
 });
 

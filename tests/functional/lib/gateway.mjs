@@ -152,6 +152,7 @@ export async function startGateway(config, { env = {}, ready = true } = {}) {
 export function inFrontOf(stack, more = {}) {
   return {
     ...more,
+    realtime: { messages_per_second: 0, ...more.realtime }, /* the stack has no limit */
     supabase: {
       url: stack.url,
       anon_key: stack.anon_key,

@@ -116,6 +116,16 @@ Test(feed, writes_a_gap_for_a_change_with_errors)
     cr_assert_eq(counted(&tg_hub_counts(world.hub)->appended), 0);
 }
 
+Test(feed, has_a_gap_when_the_projects_rate_was_near)
+{
+    bring_up(A, 7);
+    link_changes(1, 1);
+    world.link.on_rate(world.link_arg);
+    turn();
+    link_changes(1, 2);
+    cr_assert_told("w0 t7 event 1\nw0 t7 reset\nw0 t7 event 2\n");
+}
+
 Test(feed, that_is_refused_says_why_and_is_closed)
 {
     subscribe(A, 7);

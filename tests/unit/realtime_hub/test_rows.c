@@ -387,6 +387,37 @@ Test(rows, whose_change_comes_a_little_late_do_not_differ)
     cr_assert_null(read_of("tasks"));
 }
 
+Test(rows, are_compared_when_the_projects_rate_was_near)
+{
+    bring_up_table(TASK, "tasks", "[" ROW(1, "a", 5) "]");
+    world.link.on_rate(world.link_arg);
+    turn();
+    cr_assert_null(read_of("tasks"));
+    pass(TG_SEC(6));
+    world.link.on_rate(world.link_arg); /* what is under way began before */
+    turn();
+    read_rows("tasks", "[" ROW(1, "a", 5) "]");
+    read_ends("tasks", TG_OK);
+    cr_assert_eq(counted(&COUNTS->verifies), 1);
+    pass(TG_SEC(6));
+    read_rows("tasks", "[" ROW(1, "a", 5) "]");
+    read_ends("tasks", TG_OK);
+    cr_assert_eq(counted(&COUNTS->verifies), 2);
+    cr_assert_eq(counted(&COUNTS->gaps), 1, "of the join");
+    pass(TG_SEC(100));
+    cr_assert_null(read_of("tasks"));
+}
+
+Test(rows, that_cannot_be_compared_have_a_gap_when_the_projects_rate_was_near)
+{
+    bring_up_table(CHAT, "chat", "[" ROW(1, "a", 5) "]");
+    subscribe("chat:a", 7);
+    forget();
+    world.link.on_rate(world.link_arg);
+    turn();
+    cr_assert_eq(counted(&COUNTS->gaps), 2, "%s", world.told);
+}
+
 /* ---- access ---- */
 
 #define MEMBER(trip, user) "{\"trip_id\":\"" trip "\",\"user_id\":\"" user "\",\"role\":\"x\"}"

@@ -136,6 +136,12 @@ static void on_online(bool online, void *arg)
     told("%s\n", online ? "online" : "offline");
 }
 
+static void on_rate(void *arg)
+{
+    (void)arg;
+    told("rate\n");
+}
+
 static void on_turn(void *arg)
 {
     (void)arg;
@@ -145,13 +151,14 @@ static void on_turn(void *arg)
 
 void start_with(const char *url, unsigned joins_per_second)
 {
-    static const struct tg_link_handler h = {on_up,     on_down,   on_refused,
-                                             on_change, on_online, on_turn};
+    static const struct tg_link_handler h = {on_up,     on_down, on_refused, on_change,
+                                             on_online, on_rate, on_turn};
     const struct tg_link_opts opts = {.url = url,
                                       .api_key = "anon",
                                       .service_key = "service",
                                       .channels_per_socket = 2,
                                       .joins_per_second = joins_per_second,
+                                      .messages_per_second = 5,
                                       .heartbeat = TG_SEC(25),
                                       .max_message_bytes = 65536};
 
