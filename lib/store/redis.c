@@ -176,6 +176,14 @@ static void on_tail_batch(const struct tg_entry *entries, size_t n, struct tg_po
     tg_store_tell_batch(&s->base, entries, n, last, is_cut);
 }
 
+/* What was written here is in the log, or about to be; the answers may be read later than this. */
+static bool has_tail_more(size_t n, struct tg_pos last, void *arg)
+{
+    const struct redis_store *s = arg;
+
+    return s->n_writing > n || tg_pos_cmp(s->base.highest, last) > 0;
+}
+
 static void on_tail_lost(const char *why, void *arg)
 {
     redis_lose(arg, why);
@@ -194,6 +202,7 @@ static enum tg_rc tail(struct tg_store *base)
                                             .after = base->tail_at,
                                             .known = s->settled,
                                             .on_batch = on_tail_batch,
+                                            .has_more = has_tail_more,
                                             .on_lost = on_tail_lost,
                                             .arg = s};
     enum tg_rc rc = tg_redis_tail_open(&opts, &s->tail);

@@ -28,8 +28,17 @@ struct command {
     char text[]; /* the topic */
 };
 
+static bool is_written(enum tg_verb verb)
+{
+    return verb == TG_VERB_APPEND || verb == TG_VERB_GAP || verb == TG_VERB_CONTROL;
+}
+
 static void free_command(struct command *c)
 {
+    if (c->kind == CMD_OPERATION && is_written(c->verb)) {
+        TG_ASSERT(c->store->n_writing > 0);
+        c->store->n_writing--;
+    }
     tg_list_remove(&c->node);
     tg_redis_wire_free(c->wire);
     free(c);
@@ -401,6 +410,7 @@ enum tg_rc redis_submit(struct tg_store *base, tg_id op, const struct tg_ask *as
     c->verb = ask->verb;
     c->op = op;
     c->epoch = ask->epoch;
+    s->n_writing += is_written(ask->verb);
     if (!tg_list_empty(&s->held)) {
         tg_list_append(&s->held, &c->node); /* not past those that wait for the scripts */
     } else {

@@ -34,6 +34,7 @@ struct redis_store {
     bool is_loading;           /* scripts are asked for or on their way */
     unsigned missing;          /* scripts that the server has not, a bit of each */
     unsigned n_setup;          /* commands before UP that have not been answered */
+    size_t n_writing;          /* commands that write to the log and have not been answered */
     struct tg_pos settled;     /* the log's last id when the epoch was last asked for */
     struct tg_list held;       /* commands that wait for the scripts, in order */
     char address[64];          /* of the host's name */

@@ -1,14 +1,18 @@
 /* redis_tail.c - reads the log behind a position for as long as the connection stands.
  *
  * Every entry names the one before it ('b'), so a log that was trimmed in front of us is seen
- * without asking: the first entry of a read must follow what we have. */
+ * without asking: the first entry of a read must follow what we have.
+ *
+ * Of commands that came in one piece, Redis wakes a reader that waits after the first. What is
+ * behind it is there by then: when the handle knows of it (as its own), the few entries of such a
+ * read wait for the next one, which does not block, and all are told at once. */
 #include "store/redis_tail.h"
 
 #include <stdlib.h>
 
 #include "store/redis_reply.h"
 
-enum { BATCH = 256, BLOCK_MS = 2000 };
+enum { BATCH = 256, HELD_MAX = 32, BLOCK_MS = 2000 };
 
 struct tg_redis_tail {
     struct tg_redis_tail_opts opts;
@@ -19,6 +23,8 @@ struct tg_redis_tail {
     bool is_halted;   /* another log begins */
     bool is_closed;
     struct tg_pos at;
+    size_t n_held;         /* entries that wait for the next read */
+    struct tg_arena texts; /* theirs */
     struct tg_entry entries[BATCH];
 };
 
@@ -56,9 +62,11 @@ static void read_on(struct tg_redis_tail *t)
 
     tg_redis_arg(&a, TG_STR("XREAD"));
     tg_redis_arg(&a, TG_STR("COUNT"));
-    tg_redis_arg_u64(&a, BATCH);
-    tg_redis_arg(&a, TG_STR("BLOCK"));
-    tg_redis_arg_u64(&a, BLOCK_MS);
+    tg_redis_arg_u64(&a, BATCH - t->n_held);
+    if (t->n_held == 0) {
+        tg_redis_arg(&a, TG_STR("BLOCK"));
+        tg_redis_arg_u64(&a, BLOCK_MS);
+    }
     tg_redis_arg(&a, TG_STR("STREAMS"));
     tg_redis_arg(&a, t->opts.log);
     tg_redis_arg(&a, tg_str_make(after, n));
@@ -66,12 +74,33 @@ static void read_on(struct tg_redis_tail *t)
     send(t, &a);
 }
 
+/* The first `n` entries; their reply goes. */
+static void hold(struct tg_redis_tail *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct tg_entry *e = &t->entries[i];
+
+        e->name = tg_arena_str(&t->texts, e->name);
+        e->payload = tg_arena_str(&t->texts, e->payload);
+    }
+    t->n_held = n;
+}
+
+/* Those and what a read brought behind them. */
+static void tell(struct tg_redis_tail *t, size_t n, bool is_cut, bool is_new_log)
+{
+    t->n_held = 0;
+    t->opts.on_batch(t->entries, n, t->at, is_cut, is_new_log, t->opts.arg);
+    tg_arena_drop(&t->texts);
+}
+
 /* [[key, [entry, ...]]] */
 static void read_batch(struct tg_redis_tail *t, const redisReply *r)
 {
     const redisReply *rows = NULL;
     struct tg_pos last = t->at;
-    size_t n = 0;
+    const size_t n_held = t->n_held;
+    size_t n = n_held;
     bool is_cut = false;
     bool is_new_log = false;
 
@@ -94,12 +123,20 @@ static void read_batch(struct tg_redis_tail *t, const redisReply *r)
         last = e->pos;
         n += !is_start;
     }
-    t->at = last;
     t->is_halted = is_new_log;
     if (is_new_log) {
         tg_loop_timer_stop(t->opts.loop, &t->deadline);
+        if (n_held > 0) {
+            tell(t, n_held, false, false); /* of the log that we knew */
+        }
     }
-    t->opts.on_batch(t->entries, n, last, is_cut, is_new_log, t->opts.arg);
+    t->at = last;
+    if (n_held == 0 && n <= HELD_MAX && !is_cut && !is_new_log &&
+        t->opts.has_more(n, last, t->opts.arg)) {
+        hold(t, n);
+    } else if (!t->is_closed) {
+        tell(t, n, is_cut, is_new_log);
+    }
 }
 
 static void on_reply(redisAsyncContext *context, void *reply, void *arg)
@@ -128,6 +165,8 @@ static void on_reply(redisAsyncContext *context, void *reply, void *arg)
         t->is_checked = true;
     } else if (r->type != REDIS_REPLY_NIL) {
         read_batch(t, r);
+    } else if (t->n_held > 0) {
+        tell(t, t->n_held, false, false); /* what should have been behind them is not there */
     }
     if (!t->is_closed && !t->is_halted) {
         read_on(t);
@@ -179,7 +218,10 @@ enum tg_rc tg_redis_tail_open(const struct tg_redis_tail_opts *opts,
 
 static void free_tail(void *arg)
 {
-    free(arg);
+    struct tg_redis_tail *t = arg;
+
+    tg_arena_drop(&t->texts);
+    free(t);
 }
 
 void tg_redis_tail_close(struct tg_redis_tail *t)

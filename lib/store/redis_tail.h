@@ -21,6 +21,8 @@ struct tg_redis_tail_opts {
     /* `is_new_log`: such a one begins; the tail stands still. After `on_lost` nothing is told. */
     void (*on_batch)(const struct tg_entry *entries, size_t n, struct tg_pos last, bool is_cut,
                      bool is_new_log, void *arg);
+    /* Whether the log goes on, as far as is known, behind a read of `n` entries up to `last`. */
+    bool (*has_more)(size_t n, struct tg_pos last, void *arg);
     void (*on_lost)(const char *why, void *arg);
     void *arg;
 };

@@ -173,6 +173,7 @@ static void on_batch(const struct tg_entry *entries, size_t n, struct tg_pos las
     struct fixture *f = arg;
 
     f->n_cuts += is_cut;
+    f->n_batches++;
     f->tail_last = last;
     keep(f, entries, n);
     wake(f);

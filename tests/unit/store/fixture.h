@@ -44,6 +44,7 @@ struct fixture {
     struct seen_entry seen[MAX_SEEN];
     struct tg_pos tail_last;
     unsigned n_cuts;
+    unsigned n_batches;
     size_t n_wanted;
     /* append_many */
     size_t n_started;

@@ -342,6 +342,64 @@ Test(outage, what_is_under_way_when_the_connection_dies_completes_once)
     cr_assert_geq(n, f.n_by_rc[TG_OK]);
 }
 
+/* A tail that waits in the server for what comes next. */
+static void wait_blocked(void)
+{
+    bool is_blocked = false;
+
+    while (!is_blocked) {
+        char *clients = server_text(&f, "INFO clients");
+
+        is_blocked = strstr(clients, "blocked_clients:1") != NULL;
+        free(clients);
+        pass_time(&f, TG_MS(1));
+    }
+}
+
+Test(outage, what_is_appended_at_once_is_told_at_once)
+{
+    tail(&f, f.last);
+    wait_blocked();
+    cr_assert_eq(append_many(&f, "a", 10), 10);
+    wait_many(&f);
+    wait_tail(&f, 10);
+    cr_assert_eq(f.n_batches, 1);
+    for (int i = 0; i < 10; i++) {
+        cr_assert_eq(strtol(f.seen[i].payload, NULL, 10), i);
+    }
+    (void)put("a", "alone");
+    wait_tail(&f, 11);
+    cr_assert_eq(f.n_batches, 2);
+    cr_assert_eq(f.n_cuts, 0);
+}
+
+static void on_refused(enum tg_rc rc, struct tg_pos pos, void *arg)
+{
+    enum tg_rc *ret = arg;
+
+    (void)pos;
+    *ret = rc;
+}
+
+Test(outage, what_is_told_waits_for_no_append_that_was_refused)
+{
+    const struct tg_epoch other = {"another"};
+    const struct tg_write bad = {.epoch = &other, .topic = TG_STR("a"), .payload = TG_STR("bad")};
+    enum tg_rc rc = TG_OK;
+
+    tail(&f, f.last);
+    wait_blocked();
+    cr_assert_eq(append_many(&f, "a", 1), 1);
+    cr_assert_eq(tg_store_append(f.store, &bad, on_refused, &rc), TG_OK);
+    wait_tail(&f, 1);
+    wait_many(&f);
+    (void)put("a", "next");
+    wait_tail(&f, 2);
+    cr_assert_eq(rc, TG_EEPOCH);
+    cr_assert_str_eq(f.seen[0].payload, "0");
+    cr_assert_str_eq(f.seen[1].payload, "next");
+}
+
 Test(outage, a_dead_tail_is_the_loss_of_the_store)
 {
     tail(&f, f.last);
