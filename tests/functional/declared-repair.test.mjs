@@ -1,5 +1,6 @@
 // What a gap hides of a declared topic's table: found and told where the topic has `catchup`, one
 // reset where it has none.
+// also under tsan: what is read meets what is told.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { listen, placeDeclared, short, Trips } from './lib/declared.mjs';

@@ -1,4 +1,5 @@
 // Who may read is a row of a table: when it goes, so does access, before the next row is delivered.
+// also under tsan: the hub's words about access reach every worker.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Trips } from './lib/declared.mjs';
