@@ -5,6 +5,8 @@
 
 #include "util/map.h"
 
+enum { FIRST_SLOTS = 16 }; /* a power of two */
+
 /* Keyed (map.h): peers choose tokens, and with a plain digest could choose one chain. */
 static struct tg_lru_node **slot_of(const struct tg_lru *l, const struct tg_sha256 *key)
 {
@@ -13,16 +15,30 @@ static struct tg_lru_node **slot_of(const struct tg_lru *l, const struct tg_sha2
     return &l->slots[hash & (l->n_slots - 1)];
 }
 
+static void chain(struct tg_lru *l, struct tg_lru_node *node)
+{
+    struct tg_lru_node **slot = slot_of(l, &node->key);
+
+    node->chain = *slot;
+    *slot = node;
+}
+
+/* Twice the slots. All at once: it is rare, and there are a few thousand entries at most. */
+static void grow(struct tg_lru *l)
+{
+    free(l->slots);
+    l->n_slots *= 2;
+    l->slots = tg_calloc(l->n_slots, sizeof(struct tg_lru_node *));
+    for (struct tg_list *at = l->order.next; at != &l->order; at = at->next) {
+        chain(l, TG_CONTAINER_OF(at, struct tg_lru_node, order));
+    }
+}
+
 void tg_lru_init(struct tg_lru *l, size_t max, tg_lru_drop_fn *drop)
 {
-    size_t n_slots = 16;
-
     TG_ASSERT(max > 0 && max <= UINT32_MAX && drop != NULL);
-    while (n_slots < max) {
-        n_slots *= 2;
-    }
-    *l = (struct tg_lru){.n_slots = n_slots, .max = max, .drop = drop};
-    l->slots = tg_calloc(n_slots, sizeof(struct tg_lru_node *));
+    *l = (struct tg_lru){.n_slots = FIRST_SLOTS, .max = max, .drop = drop};
+    l->slots = tg_calloc(l->n_slots, sizeof(struct tg_lru_node *));
     tg_list_init(&l->order);
 }
 
@@ -55,14 +71,14 @@ struct tg_lru_node *tg_lru_find(struct tg_lru *l, const struct tg_sha256 *key)
 bool tg_lru_put(struct tg_lru *l, struct tg_lru_node *node)
 {
     bool is_full = l->n == l->max;
-    struct tg_lru_node **slot = NULL;
 
     if (is_full) {
         tg_lru_remove(l, TG_CONTAINER_OF(l->order.next, struct tg_lru_node, order));
     }
-    slot = slot_of(l, &node->key);
-    node->chain = *slot;
-    *slot = node;
+    if (l->n == l->n_slots) {
+        grow(l);
+    }
+    chain(l, node);
     tg_list_append(&l->order, &node->order);
     l->n++;
     return is_full;

@@ -18,7 +18,7 @@ typedef void tg_lru_drop_fn(struct tg_lru_node *node);
 
 struct tg_lru {
     struct tg_lru_node **slots;
-    size_t n_slots; /* a power of two */
+    size_t n_slots; /* a power of two, grows with what there is */
     size_t n;
     size_t max;
     struct tg_list order; /* oldest first */

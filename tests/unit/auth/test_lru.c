@@ -82,3 +82,21 @@ Test(lru, of_one_entry_replaces_it)
     cr_assert(!has(&l, 1) && has(&l, 2));
     tg_lru_fini(&l);
 }
+
+Test(lru, what_is_touched_is_the_newest)
+{
+    struct tg_lru l;
+
+    tg_lru_init(&l, 40, drop_entry);
+    for (unsigned i = 1; i <= 40; i++) {
+        cr_assert(!put(&l, i));
+    }
+    tg_lru_touch(&l, TG_CONTAINER_OF(l.order.next, struct tg_lru_node, order));
+    for (unsigned i = 2; i <= 40; i++) {
+        cr_assert(put(&l, 40 + i));
+        cr_assert(!has(&l, i));
+    }
+    cr_assert(has(&l, 1));
+    cr_assert_eq(l.n, 40);
+    tg_lru_fini(&l);
+}
