@@ -271,6 +271,17 @@ void tell_new(struct world *w, char topic, enum tg_topic_state state)
     tell_as(w, topic, state, true);
 }
 
+void tell_reason(struct world *w, char topic, const char *reason)
+{
+    const struct tg_topic_news news = {.topic = topic_of(w, topic),
+                                       .state = TG_TOPIC_JOINING,
+                                       .epoch = w->epoch,
+                                       .whole_from = w->last,
+                                       .message = tg_str_of(reason)};
+
+    cr_assert_eq(tg_fanout_tell(w->fanout, &news), TG_OK);
+}
+
 void refuse(struct world *w, char topic, enum tg_rc rc, const char *message)
 {
     const struct tg_topic_news news = {.topic = topic_of(w, topic),

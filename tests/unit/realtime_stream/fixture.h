@@ -107,6 +107,8 @@ void parse_topic(char topic, struct tg_topic_name *ret_name);
 /* What it says about a topic; covered from the newest id on. */
 void tell(struct world *w, char topic, enum tg_topic_state state);
 void tell_new(struct world *w, char topic, enum tg_topic_state state);
+/* Not covered, and what is in the way. */
+void tell_reason(struct world *w, char topic, const char *reason);
 void refuse(struct world *w, char topic, enum tg_rc rc, const char *message);
 /* Into the log; nobody is told. */
 struct tg_pos append(struct world *w, char topic, const char *text);

@@ -292,6 +292,37 @@ Test(stream, is_told_when_a_topic_goes_offline_and_comes_back)
     world_end(w);
 }
 
+Test(stream, is_told_each_reason_for_which_a_topic_is_offline)
+{
+    struct world *w = world_started();
+    struct client *c = live_client(w, "a");
+
+    tell_reason(w, 'a', "closed");
+    wait_words(c, "status:a:offline");
+    tell_reason(w, 'a', "closed");
+    tell_reason(w, 'a', "tenant");
+    wait_words(c, "status:a:offline status:a:offline");
+    tell_reason(w, 'a', "tenant");
+    tell(w, 'a', TG_TOPIC_READY);
+    wait_words(c, "status:a:offline status:a:offline status:a:ready");
+    world_end(w);
+}
+
+Test(stream, is_told_behind_its_start_why_a_topic_is_not_covered)
+{
+    struct world *w = world_create();
+    struct client *c = NULL;
+
+    w->opts.ready_wait = TG_MS(20);
+    world_start(w);
+    c = client_opened(w, "a", NULL);
+    tell_reason(w, 'a', "tenant");
+    wait_started(c);
+    cr_assert_eq(c->states[0], TG_TOPIC_JOINING);
+    wait_words(c, "status:a:offline");
+    world_end(w);
+}
+
 static struct client *fresh_client(struct world *w)
 {
     struct client *c = client_create(w);
