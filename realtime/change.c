@@ -35,7 +35,7 @@ enum tg_rc tg_change_parse(tg_str payload, struct tg_change *ret_change)
     if (!c.is_delete && tg_json_member(c.data, "record", &c.record) != TG_OK) {
         return TG_EBADJSON;
     }
-    if (tg_json_member(c.data, "old_record", &c.old) != TG_OK) {
+    if (tg_json_member(c.data, "old_record", &c.old) != TG_OK || c.old.p[0] != '{') {
         c.old = TG_STR_NONE;
     }
     *ret_change = c;

@@ -81,6 +81,13 @@ Test(change, of_an_update_leaves_out_what_the_old_record_has_not)
                "\"old_record\":{}}"));
 }
 
+Test(change, whose_old_record_is_none_has_none)
+{
+    cr_assert_str_eq(
+        event("{\"data\":{\"type\":\"UPDATE\",\"record\":{\"id\":6},\"old_record\":null}}"),
+        "{\"topic\":\"t\",\"type\":\"UPDATE\",\"record\":{\"id\":6}}");
+}
+
 Test(change, of_a_delete_has_the_primary_key_alone)
 {
     cr_assert_str_eq(event("{\"data\":{\"type\":\"DELETE\",\"record\":{\"a\":1},"
