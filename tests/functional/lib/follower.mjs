@@ -119,6 +119,13 @@ export class Follower {
     }
   }
 
+  /** It may have been finished while its connection was being opened. */
+  #endIfDone() {
+    if (this.isDone) {
+      this.cut();
+    }
+  }
+
   async by_sse() {
     const since = Date.now();
     const stream = await openStream(this.url(), {
@@ -137,6 +144,7 @@ export class Follower {
       },
     });
     this.cut = () => stream.kill();
+    this.#endIfDone();
     await stream.ended;
   }
 
@@ -157,6 +165,7 @@ export class Follower {
       },
     });
     this.cut = () => socket.kill();
+    this.#endIfDone();
     const cursor = this.cursor === null ? {} : { cursor: this.cursor };
     socket.say({ event: 'subscribe', ref: 's', topic: this.topic, ...cursor });
     await socket.closed;
