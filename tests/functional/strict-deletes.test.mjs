@@ -122,7 +122,8 @@ test('above strict.index_rows the DELETE of an unknown row is a reset', async (t
   await s.take('message', (e) => e.data.record?.id === row);
   await trips.remove(row);
   await s.take('reset', (e) => e.data.reason === 'gap');
-  assert.equal(s.rows.length, 1);
+  // Upstream may tell of the first three, too: it reads what was committed after it has subscribed.
+  assert.ok(!s.rows.some((e) => e.data.type === 'DELETE'));
 });
 
 test('an UPDATE shows of the old row its primary key alone, whatever upstream sends', async (t) => {
