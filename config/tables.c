@@ -275,8 +275,9 @@ void tg_tables_doc(struct tg_buf *out)
         "| `tables.<schema>.<table>.primary_key` | `[id]` | 1 to 8 columns | Its primary key, in "
         "its order. |\n"
         "| `tables.<schema>.<table>.catchup` | empty | a column | One that **every** write "
-        "changes, such as `updated_at` kept by a trigger: the `catchup` of declared topics that "
-        "have none of their own. |\n";
+        "changes, such as `updated_at` kept by a trigger: what strict topics of this table missed "
+        "is read as their users and told, and declared topics that have no `catchup` of their own "
+        "take this one. |\n";
 
     tg_buf_str(out, TG_STR(text));
 }

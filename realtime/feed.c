@@ -30,13 +30,13 @@ tg_str feed_logged_topic(const struct feed *f)
 {
     const struct tg_topic_name *t = &f->name;
 
-    if (f->rows != NULL) {
+    if (f->is_service) {
         return tg_str_of(f->key);
     }
     return t->filter.n == 0 ? t->name : tg_str_make(t->name.p, t->name.n - t->filter.n - 1);
 }
 
-static tg_str logged_message(const struct feed *f, tg_str message)
+tg_str feed_logged_message(const struct feed *f, tg_str message)
 {
     return f->name.filter.n == 0 ? message : tg_str_cut(&message, ':');
 }
@@ -104,7 +104,7 @@ static tg_str channel_token(const struct feed *f)
 {
     tg_str token = tg_str_of(f->token);
 
-    return f->rows != NULL && tg_str_has_prefix(token, TG_STR("sb_")) ? TG_STR("") : token;
+    return f->is_service && tg_str_has_prefix(token, TG_STR("sb_")) ? TG_STR("") : token;
 }
 
 static void join(struct feed *f)
@@ -114,7 +114,7 @@ static void join(struct feed *f)
                                         .table = f->name.table,
                                         .filter = f->name.filter,
                                         .token = channel_token(f),
-                                        .is_service = f->rows != NULL};
+                                        .is_service = f->is_service};
     char name[24];
 
     if (f->link_id != 0 || f->rejoin_at > tg_loop_now(h->loop)) {
@@ -442,11 +442,11 @@ void feed_on_refused(struct feed *f, enum tg_upstream_cause why, tg_str words)
     if (rc != TG_EREALTIME) {
         tg_log_limited(TG_LOG_WARN, "feed_refused", MAX_REFUSED_LINES,
                        TG_KS("topic", feed_logged_topic(f)), TG_KZ("cause", tg_upstream_word(why)),
-                       TG_KS("message", logged_message(f, words)));
+                       TG_KS("message", feed_logged_message(f, words)));
     }
     forget_channel(f);
     f->why_down = why;
-    if (f->rows != NULL) {
+    if (f->is_service) {
         wait_for_operator(f);
         return;
     }
@@ -524,7 +524,9 @@ void feed_offer_token(struct feed *f, tg_str token, int64_t exp_sec)
     free(f->token);
     f->token = tg_str_dup(token);
     f->exp_sec = exp_sec;
-    if (f->strict != NULL) {
+    if (f->rows != NULL) {
+        rows_on_token(f->rows);
+    } else {
         strict_on_token(f->strict);
     }
     if (f->link_id != 0) {

@@ -25,11 +25,14 @@ static void put_now(struct tg_buf *out)
     (void)tg_buf_printf(out, "\"%s.%03uZ\"", text, (unsigned)(now / 1000 % 1000));
 }
 
+/* As clients know it. */
 static void put_topic(struct tg_buf *out, const struct rows *r, tg_str key)
 {
     (void)tg_buf_str(out, r->opts.declared->name);
-    (void)tg_buf_char(out, ':');
-    (void)tg_buf_str(out, key);
+    if (!r->opts.is_strict) {
+        (void)tg_buf_char(out, ':');
+        (void)tg_buf_str(out, key);
+    }
 }
 
 static void put_head(struct tg_buf *out, const struct rows *r, tg_str topic, const char *type,
@@ -75,14 +78,17 @@ static bool fits(const struct rows *r, const struct tg_buf *event)
 
 static void append(struct rows *r, tg_str topic, struct tg_buf *event, tg_str pk, tg_str value)
 {
+    bool is_strict = r->opts.is_strict;
+
     if (!fits(r, event)) {
         /* To read the table would not make it smaller. */
-        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", topic),
+        tg_log_limited(TG_LOG_WARN, "change_unusable", 10,
+                       TG_KS("topic", is_strict ? feed_logged_topic(r->feed) : topic),
                        TG_KZ("rc", tg_rc_name(TG_ELIMIT)));
         feed_need_gap(r->feed, "errors");
         return;
     }
-    rows_append(r, topic, tg_buf_view(event), pk, value);
+    rows_append(r, is_strict ? tg_str_of(r->feed->key) : topic, tg_buf_view(event), pk, value);
 }
 
 /* The row leaves the topic that it was in. */
@@ -106,7 +112,9 @@ static void put_row(struct tg_buf *out, const struct rows *r, tg_str topic,
     put_head(out, r, topic, is_new ? "INSERT" : "UPDATE", c->commit);
     (void)tg_buf_str(out, TG_STR(",\"record\":"));
     (void)tg_buf_str(out, c->cut);
-    if (!is_new) {
+    if (!is_new && c->is_foreign) {
+        (void)tg_buf_str(out, TG_STR(",\"old_record\":{}"));
+    } else if (!is_new) {
         put_old(out, r->opts.table, c->pk);
     }
     (void)tg_buf_str(out, c->is_cut_short ? TG_STR(",\"partial\":true") : TG_STR(""));
@@ -194,11 +202,29 @@ void declared_route(struct rows *r, const struct row_change *c)
         count_repair(r, c, &n->repaired_deletes);
         tell_gone(r, c->pk, tg_buf_view(&old_key), c, c->key.n > 0);
     }
-    if (c->key.n > 0) {
+    if (c->key.n > 0 && r->opts.is_strict && !c->is_repaired) {
+        struct row_change told = *c; /* as Supabase says it */
+
+        told.is_foreign = !is_same_topic;
+        tell_row(r, &told, c->is_insert);
+    } else if (c->key.n > 0) {
         bool is_new = !is_same_topic && (is_known || !r->is_partial || c->is_insert);
 
         count_repair(r, c, is_new ? &n->repaired_inserts : &n->repaired_updates);
         tell_row(r, c, is_new);
+    }
+}
+
+/* A class is told the DELETE of a row that it may know, and of no other. */
+static void unknown_gone(struct rows *r)
+{
+    bool is_known_foreign =
+        r->opts.is_strict && !r->is_partial && (!r->is_after || r->is_gap_before);
+
+    if (is_known_foreign) {
+        tg_count_add(&r->feed->hub->counts.hidden_deletes, 1);
+    } else {
+        feed_unknown_delete(r->feed);
     }
 }
 
@@ -208,7 +234,7 @@ void declared_gone(struct rows *r, const struct row_change *c)
     struct tg_index_row old = {0};
 
     if (!tg_index_find(r->index, c->pk, &old)) {
-        feed_unknown_delete(r->feed);
+        unknown_gone(r);
         return;
     }
     (void)tg_buf_str(&key, old.key);
@@ -244,6 +270,13 @@ bool declared_read(const struct rows *r, tg_str record, struct row_texts *t, str
 
     tg_buf_clear(&t->key);
     tg_buf_clear(&t->cut);
+    if (r->opts.is_strict) {
+        is_whole = tg_row_cut(record, d->columns, d->n_columns, &t->cut) == TG_OK;
+        c->hash = tg_row_hash(tg_buf_view(&t->cut));
+        c->cut = record;
+        c->key = TG_STR("*");
+        return is_whole;
+    }
     rc = tg_row_text(record, d->key, &t->key);
     if (d->where != NULL) {
         is_in = tg_where_matches(d->where, record, &is_known);
@@ -269,6 +302,24 @@ static bool has_errors(tg_str data)
            !tg_str_eq(errors, TG_STR("[]"));
 }
 
+/* The primary key itself was changed: the row that had the old one is gone. */
+static void take_old_key(struct rows *r, tg_str data, const struct row_change *c)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = ROWS_PK_BYTES};
+    struct row_change gone = {.commit = c->commit};
+    struct tg_index_row old = {0};
+    tg_str record = TG_STR_NONE;
+
+    if (tg_json_member(data, "old_record", &record) != TG_OK ||
+        tg_row_pk(r->opts.table, record, &pk) != TG_OK || tg_str_eq(tg_buf_view(&pk), c->pk)) {
+        return;
+    }
+    gone.pk = tg_buf_view(&pk);
+    if (tg_index_find(r->index, gone.pk, &old)) {
+        declared_gone(r, &gone);
+    }
+}
+
 bool declared_take(struct rows *r, tg_str payload)
 {
     TG_CLEANUP(row_texts_fini) struct row_texts t = row_texts();
@@ -280,7 +331,8 @@ bool declared_take(struct rows *r, tg_str payload)
     if (rows_change_pk(r, payload, &t.pk) != TG_OK ||
         tg_json_member(payload, "data", &data) != TG_OK ||
         tg_json_member(data, "type", &type) != TG_OK) {
-        tg_log_limited(TG_LOG_WARN, "change_unusable", 10, TG_KS("topic", r->opts.declared->name));
+        tg_log_limited(TG_LOG_WARN, "change_unusable", 10,
+                       TG_KS("topic", feed_logged_topic(r->feed)));
         rows_lost(r, "errors");
         return true;
     }
@@ -291,11 +343,16 @@ bool declared_take(struct rows *r, tg_str payload)
         declared_gone(r, &c);
         return true;
     }
-    if (tg_json_member(data, "record", &record) != TG_OK || !declared_read(r, record, &t, &c) ||
-        has_errors(data)) {
-        return !reread_row(r, c.pk);
+    take_old_key(r, data, &c);
+    if (tg_json_member(data, "record", &record) == TG_OK && declared_read(r, record, &t, &c) &&
+        !has_errors(data)) {
+        declared_route(r, &c);
+        return true;
     }
-    declared_route(r, &c);
+    if (reread_row(r, c.pk)) {
+        return false;
+    }
+    declared_take_read(r, payload, TG_STR_NONE);
     return true;
 }
 
@@ -317,6 +374,7 @@ void declared_take_read(struct rows *r, tg_str payload, tg_str row)
         /* It could not be read: what came is told, and that it is not all. */
         (void)!tg_json_member(data, "record", &record);
         c.is_cut_short = true;
+        tg_count_add(&r->feed->hub->counts.rows_partial, 1);
     }
     (void)!declared_read(r, record, &t, &c);
     if (!c.is_cut_short || c.key.n > 0) {

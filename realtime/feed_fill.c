@@ -30,6 +30,8 @@ void fill_stop(struct rows *r)
     tg_buf_fini(&r->one_row);
     rows_forget_keys(&r->touched);
     rows_forget_keys(&r->suspects);
+    rows_forget_keys(&r->differing);
+    rows_forget_keys(&r->asked);
     r->fill = FILL_OUT;
     r->is_verify = false;
     r->is_again = false;
@@ -60,17 +62,29 @@ static void try_later(struct rows *r)
     fill_soon(r, r->retry);
 }
 
+/* A read that could not tell all that was lost. A class is told no DELETE of a row that the read
+ * did not show: its gap stands behind the read, where nobody can have seen such a row. */
+static void tell_gap(struct rows *r)
+{
+    r->is_gap_before = false;
+    if (r->opts.is_strict && r->is_first) {
+        r->is_gap_before = true;
+        feed_need_gap(r->feed, r->feed->gap_reason);
+    } else if (rows_are_stored(r) && r->is_partial && !r->is_first) {
+        feed_need_gap(r->feed, "partial"); /* what differs beyond the index was not found */
+    }
+}
+
 static void become_whole(struct rows *r)
 {
     bool is_again = r->is_again;
 
-    if (rows_are_stored(r) && r->is_partial) {
-        feed_need_gap(r->feed, "partial"); /* what differs beyond the index was not found */
-    }
     rows_forget_keys(&r->touched);
+    tell_gap(r);
     r->fill = FILL_WHOLE;
     r->retry = 0;
     r->is_first = false;
+    r->is_lost = is_again;
     r->filled_at = tg_loop_now(r->feed->hub->loop);
     tg_count_add(&r->feed->hub->counts.fills, 1);
     r->is_after = true;
@@ -88,35 +102,35 @@ static void become_whole(struct rows *r)
 
 static void on_whole_noted(enum tg_rc rc, void *arg)
 {
-    struct feed *f = feed_unpend(arg);
+    struct rows *r = rows_unpend(arg);
 
-    if (f == NULL || f->rows->fill != FILL_READING || f->rows->reader != NULL) {
+    if (r == NULL || r->fill != FILL_READING || r->reader != NULL) {
         return;
     }
     if (rc == TG_EFENCED) {
-        feed_fenced(f);
+        feed_fenced(r->feed);
     } else if (rc != TG_OK) {
-        f->rows->is_loaded = false;
-        try_later(f->rows);
+        r->is_loaded = false;
+        try_later(r);
     } else {
-        become_whole(f->rows);
+        become_whole(r);
     }
 }
 
 static void on_page_noted(enum tg_rc rc, void *arg)
 {
-    struct feed *f = feed_unpend(arg);
+    struct rows *r = rows_unpend(arg);
 
-    if (f == NULL || f->rows->reader == NULL) {
+    if (r == NULL || r->reader == NULL) {
         return;
     }
     if (rc == TG_EFENCED) {
-        feed_fenced(f);
+        feed_fenced(r->feed);
     } else if (rc != TG_OK) {
-        f->rows->is_loaded = false;
-        try_later(f->rows);
+        r->is_loaded = false;
+        try_later(r);
     } else {
-        tg_reader_resume(f->rows->reader);
+        tg_reader_resume(r->reader);
     }
 }
 
@@ -139,6 +153,24 @@ static bool note(struct rows *r, const struct tg_index_change *changes, size_t n
     return true;
 }
 
+static void on_forgotten(enum tg_rc rc, void *arg)
+{
+    struct rows *r = rows_unpend(arg);
+
+    if (r != NULL && rc == TG_EFENCED) {
+        feed_fenced(r->feed);
+    } else if (r != NULL && rc != TG_OK) {
+        r->owes_forgetting = true;
+    }
+}
+
+void fill_forget(struct rows *r)
+{
+    r->is_loaded = false;
+    r->has_noted = false;
+    r->owes_forgetting = !note(r, NULL, 0, on_forgotten);
+}
+
 /* ---- rows as they are read ---- */
 
 static void compare(struct rows *r, const struct row_change *c)
@@ -153,10 +185,12 @@ static void compare(struct rows *r, const struct row_change *c)
     }
     if (r->is_verify) {
         verify_suspect(r, c->pk);
-    } else if (!r->is_first && rows_are_repaired(r)) {
-        declared_route(r, c);
-    } else {
+    } else if (r->is_first || !rows_are_repaired(r)) {
         rows_index(r, c->pk, c->key, c->hash);
+    } else if (r->opts.is_strict) {
+        class_differs(r, c->pk);
+    } else {
+        declared_route(r, c);
     }
 }
 
@@ -230,7 +264,8 @@ static bool on_rows(tg_str rows, size_t n, void *arg)
     while (tg_json_next(rows, &at, &name, &row) == TG_OK) {
         take_row(r, row, notes);
     }
-    if (notes != NULL && notes->n > 0) {
+    rows_count(r, tg_index_rows(r->index));
+    if (notes != NULL && notes->n > 0 && !r->is_partial) {
         slice_notes(notes);
         goes_on = false;
         if (!note(r, notes->changes, notes->n, on_page_noted)) {
@@ -242,6 +277,11 @@ static bool on_rows(tg_str rows, size_t n, void *arg)
     if (notes != NULL) {
         tg_buf_fini(&notes->texts);
         free(notes);
+    }
+    if (r->opts.is_strict && r->is_partial) {
+        tg_reader_cancel(r->reader); /* no need to know more of them */
+        r->reader = NULL;
+        become_whole(r);
     }
     return goes_on;
 }
@@ -271,60 +311,70 @@ static void take_unseen(struct rows *r)
     }
 }
 
+void fill_say_unread(struct rows *r, enum tg_rc rc, unsigned status, tg_str message)
+{
+    tg_log_limited(TG_LOG_WARN, "table_unread", 10, TG_KS("feed", feed_logged_topic(r->feed)),
+                   TG_KZ("rc", tg_rc_name(rc)), TG_KN("status", status),
+                   TG_KS("message", feed_logged_message(r->feed, message)));
+}
+
+static void give_up(struct rows *r, enum tg_rc rc)
+{
+    if (r->is_verify) {
+        verify_end(r);
+    } else if (r->opts.is_strict) {
+        class_give_up(r, rc);
+    } else {
+        try_later(r);
+    }
+}
+
+void fill_end(struct rows *r)
+{
+    const struct tg_index_change whole = {.pk = WHOLE, .put = TG_STR_INIT("1")};
+
+    if (r->is_verify) {
+        verify_end(r);
+    } else if (!r->is_first || !rows_are_repaired(r)) {
+        become_whole(r);
+    } else if (!note(r, &whole, 1, on_whole_noted)) {
+        try_later(r);
+    }
+}
+
 static void on_done(enum tg_rc rc, unsigned status, tg_str message, void *arg)
 {
     struct rows *r = arg;
-    const struct tg_index_change whole = {.pk = WHOLE, .put = TG_STR_INIT("1")};
 
     r->reader = NULL;
     if (rc != TG_OK) {
-        tg_log_limited(TG_LOG_WARN, "table_unread", 10, TG_KZ("feed", r->feed->key),
-                       TG_KZ("rc", tg_rc_name(rc)), TG_KN("status", status),
-                       TG_KS("message", message));
-        if (r->is_verify) {
-            verify_end(r);
-        } else {
-            try_later(r);
-        }
+        fill_say_unread(r, rc, status, message);
+        give_up(r, rc);
         return;
     }
     take_unseen(r);
-    if (r->is_verify) {
-        verify_end(r);
-    } else if (r->is_first && rows_are_stored(r) && !r->is_partial) {
-        if (!note(r, &whole, 1, on_whole_noted)) {
-            try_later(r);
-        }
-    } else {
-        become_whole(r);
+    if (r->is_verify || !class_read_details(r)) {
+        fill_end(r);
     }
 }
 
 static void read_table(struct rows *r)
 {
     static const struct tg_reader_handler handler = {on_rows, on_done};
-    struct tg_hub *h = r->feed->hub;
-    const struct tg_reader_opts opts = {.loop = h->loop,
-                                        .upstream = h->upstream,
-                                        .apikey = tg_str_of(h->opts.service_key),
-                                        .bearer = tg_str_of(h->opts.service_key),
-                                        .table = r->opts.table,
-                                        .columns = r->columns,
-                                        .n_columns = r->n_columns,
-                                        .page_rows =
-                                            TG_MIN(h->opts.page_rows, (unsigned)PAGE_ROWS)};
+    struct tg_reader_opts opts = {0};
+    enum tg_rc rc = hub_open_upstream(r->feed->hub);
 
+    rows_reader_opts(r, &opts);
     rows_forget_keys(&r->touched);
     tg_index_sweep(r->index);
     r->is_again = r->is_lost_behind;
     r->is_lost_behind = false;
-    if (tg_reader_start(&opts, &handler, r, &r->reader) != TG_OK) {
+    if (rc == TG_OK) {
+        rc = tg_reader_start(&opts, &handler, r, &r->reader);
+    }
+    if (rc != TG_OK) {
         r->reader = NULL;
-        if (r->is_verify) {
-            verify_end(r);
-        } else {
-            try_later(r);
-        }
+        give_up(r, TG_EUPSTREAM); /* not for good: callers go on with `r` */
         return;
     }
     for (const struct change *c = r->changes; c != NULL; c = c->next) {
@@ -351,8 +401,7 @@ static void load(struct rows *r, uint64_t from)
 static void on_loaded(enum tg_rc rc, const struct tg_index_change *rows, size_t n, uint64_t next,
                       void *arg)
 {
-    struct feed *f = feed_unpend(arg);
-    struct rows *r = f == NULL ? NULL : f->rows;
+    struct rows *r = rows_unpend(arg);
 
     if (r == NULL || r->fill != FILL_LOADING) {
         return;
@@ -381,7 +430,9 @@ static void on_loaded(enum tg_rc rc, const struct tg_index_change *rows, size_t 
         /* Nothing is known of what clients were told: as without `catchup`, once. */
         tg_index_clear(r->index);
         r->has_noted = false;
-        feed_need_gap(f, f->gap_reason);
+        if (!r->opts.is_strict) {
+            feed_need_gap(r->feed, r->feed->gap_reason);
+        }
     }
     read_table(r);
 }
@@ -405,7 +456,7 @@ void fill_on_timer(struct tg_timer *t)
 {
     struct rows *r = TG_CONTAINER_OF(t, struct rows, timer);
 
-    if (r->fill == FILL_OUT) {
+    if (r->fill == FILL_OUT || (r->fill == FILL_WHOLE && r->retry > 0)) {
         fill_begin(r);
     } else if (r->suspects.n > 0) {
         verify_judge(r);

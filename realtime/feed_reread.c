@@ -68,7 +68,6 @@ static void on_one_done(enum tg_rc rc, unsigned status, tg_str message, void *ar
     r->n_changes--;
     tg_count_add(&r->feed->hub->counts.rows_read_again, 1);
     if (rc != TG_OK || row.failed) {
-        tg_count_add(&r->feed->hub->counts.rows_partial, 1);
         declared_take_read(r, payload, TG_STR_NONE);
     } else if (row.n == 0) {
         declared_take_none(r, payload);
@@ -83,17 +82,16 @@ static void on_one_done(enum tg_rc rc, unsigned status, tg_str message, void *ar
 bool reread_row(struct rows *r, tg_str pk)
 {
     static const struct tg_reader_handler handler = {on_one_row, on_one_done};
+    static const tg_str all = TG_STR_INIT("*");
     TG_CLEANUP(tg_buf_fini) struct tg_buf filter = {.max = ROWS_PK_BYTES};
-    struct tg_hub *h = r->feed->hub;
-    struct tg_reader_opts opts = {.loop = h->loop,
-                                  .upstream = h->upstream,
-                                  .apikey = tg_str_of(h->opts.service_key),
-                                  .bearer = tg_str_of(h->opts.service_key),
-                                  .table = r->opts.table,
-                                  .columns = r->columns,
-                                  .n_columns = r->n_columns,
-                                  .page_rows = 1};
+    struct tg_reader_opts opts = {0};
 
+    rows_reader_opts(r, &opts);
+    opts.page_rows = 1;
+    if (r->opts.is_strict) {
+        opts.columns = &all;
+        opts.n_columns = 1;
+    }
     put_filter(&filter, r->opts.table, pk);
     opts.filter = tg_buf_view(&filter);
     tg_buf_init(&r->one_row, MAX_ROW_BYTES);

@@ -16,6 +16,13 @@ void rows_forget_keys(struct tg_map *m)
     *m = (struct tg_map){0};
 }
 
+struct rows *rows_unpend(void *arg)
+{
+    const struct feed *f = feed_unpend(arg);
+
+    return f == NULL ? NULL : f->rows;
+}
+
 /* ---- changes that wait ---- */
 
 static bool is_blocked(const struct rows *r)
@@ -169,18 +176,18 @@ static void flush_outs(struct rows *r);
 static void on_appended(enum tg_rc rc, struct tg_pos pos, void *arg)
 {
     struct tg_hub *h = feed_hub(arg);
-    struct feed *f = feed_unpend(arg);
+    struct rows *r = rows_unpend(arg);
 
     (void)pos;
     h->n_appends--;
-    if (f != NULL && rc == TG_OK) {
-        flush_outs(f->rows);
-    } else if (f != NULL) {
+    if (r != NULL && rc == TG_OK) {
+        flush_outs(r);
+    } else if (r != NULL) {
         tg_count_add(&h->counts.append_errors, 1);
         if (rc == TG_EFENCED) {
-            feed_fenced(f);
+            feed_fenced(r->feed);
         } else {
-            lose_index(f->rows);
+            lose_index(r);
         }
     }
     hub_drain_link(h);
@@ -265,16 +272,34 @@ void rows_append(struct rows *r, tg_str topic, tg_str payload, tg_str pk, tg_str
 
 /* ---- the index ---- */
 
+/* Those of all classes, too. */
+static bool has_room(const struct rows *r, tg_str pk)
+{
+    const struct tg_hub *h = r->feed->hub;
+    struct tg_index_row row = {0};
+
+    return !r->opts.is_strict || tg_count_get(&h->counts.strict_rows) < h->opts.strict_rows_total ||
+           tg_index_find(r->index, pk, &row);
+}
+
 void rows_index(struct rows *r, tg_str pk, tg_str key, uint64_t hash)
 {
-    enum tg_rc rc = tg_index_put(r->index, pk, key, hash);
+    enum tg_rc rc = has_room(r, pk) ? tg_index_put(r->index, pk, key, hash) : TG_EFULL;
 
     if (rc == TG_OK || r->is_partial) {
         return;
     }
-    r->is_partial = true;
-    tg_log(TG_LOG_WARN, "index_full", TG_KZ("feed", r->feed->key),
+    tg_log(TG_LOG_WARN, "index_full", TG_KS("feed", feed_logged_topic(r->feed)),
            TG_KN("rows", tg_index_rows(r->index)));
+    rows_overflow(r);
+}
+
+void rows_overflow(struct rows *r)
+{
+    r->is_partial = true;
+    if (rows_are_stored(r)) {
+        fill_forget(r);
+    }
 }
 
 void rows_unindex(struct rows *r, tg_str pk)
@@ -325,6 +350,27 @@ bool rows_are_repaired(const struct rows *r)
     return rows_are_stored(r) && !r->is_partial;
 }
 
+bool rows_are_partial(const struct rows *r)
+{
+    return r->is_partial || r->is_blind;
+}
+
+void rows_reader_opts(const struct rows *r, struct tg_reader_opts *ret_opts)
+{
+    const struct tg_hub *h = r->feed->hub;
+
+    *ret_opts = (struct tg_reader_opts){
+        .loop = h->loop,
+        .upstream = h->upstream,
+        .apikey = tg_str_of(r->opts.is_strict ? h->opts.anon_key : h->opts.service_key),
+        .bearer = tg_str_of(r->feed->token),
+        .table = r->opts.table,
+        .columns = r->columns,
+        .n_columns = r->n_columns,
+        .filter = tg_buf_view(&r->filter),
+        .page_rows = TG_MIN(h->opts.page_rows, (unsigned)TG_INDEX_BATCH_MAX)};
+}
+
 void rows_lost(struct rows *r, const char *reason)
 {
     struct feed *f = r->feed;
@@ -333,9 +379,10 @@ void rows_lost(struct rows *r, const char *reason)
     if (!f->is_up || f->fence == 0 || !f->hub->store_up) {
         return; /* begins when they are there */
     }
+    r->is_lost = true;
     if (r->opts.declared == NULL) {
         revoke_all(r);
-    } else if (!rows_are_repaired(r)) {
+    } else if (!r->opts.is_strict && !rows_are_repaired(r)) {
         feed_need_gap(f, reason);
     }
     if (r->fill == FILL_LOADING || (r->fill == FILL_READING && !r->is_verify)) {
@@ -385,9 +432,16 @@ void rows_unleased(struct rows *r)
     r->is_loaded = false;
 }
 
-static void count_index(struct rows *r, size_t n)
+static tg_count *count_of(const struct rows *r)
 {
-    tg_count *count = &r->feed->hub->counts.rows_indexed;
+    struct tg_hub_counts *n = &r->feed->hub->counts;
+
+    return r->opts.is_strict ? &n->strict_rows : &n->rows_indexed;
+}
+
+void rows_count(struct rows *r, size_t n)
+{
+    tg_count *count = count_of(r);
 
     tg_count_add(count, n);
     tg_count_sub(count, r->n_counted);
@@ -396,13 +450,16 @@ static void count_index(struct rows *r, size_t n)
 
 void rows_sweep(struct rows *r)
 {
-    count_index(r, tg_index_rows(r->index));
+    rows_count(r, tg_index_rows(r->index));
     watch(r);
     if (r->outs != NULL) {
         flush_outs(r);
     }
     if (r->owes_access) {
         revoke_all(r);
+    }
+    if (r->owes_forgetting && r->feed->fence != 0) {
+        fill_forget(r);
     }
 }
 
@@ -457,7 +514,8 @@ struct rows *rows_create(struct feed *f, const struct rows_opts *opts)
 
     r->feed = f;
     r->opts = *opts;
-    r->index = tg_index_create(f->hub->opts.index_rows);
+    r->index =
+        tg_index_create(opts->is_strict ? f->hub->opts.strict_rows : f->hub->opts.index_rows);
     r->changes_end = &r->changes;
     r->outs_end = &r->outs;
     tg_timer_init(&r->timer, fill_on_timer);
@@ -473,11 +531,15 @@ void rows_destroy(struct rows *r)
     fill_stop(r);
     drop_changes(r);
     drop_outs(r);
-    count_index(r, 0);
+    rows_count(r, 0);
     tg_index_destroy(r->index);
     tg_map_fini(&r->touched);
     tg_map_fini(&r->suspects);
+    tg_map_fini(&r->differing);
+    tg_map_fini(&r->asked);
+    tg_buf_fini(&r->filter);
     free(r->columns);
     free(r->opts.guarded);
+    free(r->opts.own);
     free(r);
 }

@@ -106,7 +106,8 @@ static void on_done(enum tg_rc rc, unsigned status, tg_str message, void *arg)
     }
     tg_count_add(&h->counts.fill_errors, 1);
     tg_log_limited(TG_LOG_WARN, "strict_unread", 10, TG_KS("topic", feed_logged_topic(s->feed)),
-                   TG_KZ("rc", tg_rc_name(rc)), TG_KN("status", status), TG_KS("message", message));
+                   TG_KZ("rc", tg_rc_name(rc)), TG_KN("status", status),
+                   TG_KS("message", feed_logged_message(s->feed, message)));
     stay_partial(s);
     s->retry = s->retry == 0 ? RETRY_FIRST : TG_MIN(s->retry * 2, RETRY_LAST);
     read_in(s, s->retry);
@@ -475,7 +476,7 @@ static bool is_key_column(const struct tg_table *t, tg_str column)
     return false;
 }
 
-static bool needs_more_than_the_key(const struct tg_table *t, tg_str filter)
+bool strict_is_blind(const struct tg_table *t, tg_str filter)
 {
     while (filter.n > 0) {
         tg_str condition = tg_topic_next_condition(&filter);
@@ -493,7 +494,7 @@ struct strict *strict_create(struct feed *f)
 
     s->feed = f;
     s->table = tg_table_of(f->hub->opts.tables, f->name.schema, f->name.table);
-    s->is_blind = needs_more_than_the_key(&s->table, f->name.filter);
+    s->is_blind = strict_is_blind(&s->table, f->name.filter);
     s->rows = tg_index_create(f->hub->opts.strict_rows);
     tg_timer_init(&s->timer, on_timer);
     return s;

@@ -161,6 +161,8 @@ void verify_judge(struct rows *r)
         return;
     }
     tg_count_add(&r->feed->hub->counts.verify_differences, n);
-    tg_log(TG_LOG_WARN, "verify_differs", TG_KZ("feed", r->feed->key), TG_KN("rows", n));
+    /* Of a class: a policy may show it other rows than before. */
+    tg_log_limited(r->opts.is_strict ? TG_LOG_INFO : TG_LOG_WARN, "verify_differs", 60,
+                   TG_KS("feed", feed_logged_topic(r->feed)), TG_KN("rows", n));
     rows_lost(r, "verify");
 }

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "realtime/rows.h"
 #include "realtime/strict.h"
 #include "util/log.h"
 
@@ -177,7 +178,10 @@ static struct topic *make_topic(struct tg_hub *h, const struct sub_mail *m)
     if (feed_open(h, &m->name, m->key, tg_str_of(m->user_id), &f) != TG_OK) {
         return NULL;
     }
-    f->strict = strict_create(f);
+    f->rows = class_create(f);
+    if (f->rows == NULL) {
+        f->strict = strict_create(f);
+    }
     user_of(h, m->user_id)->n_feeds++;
     t = new_topic(h, m);
     t->feed = f;

@@ -26,8 +26,8 @@ void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum 
     if (t->feed != NULL) {
         news.ready_from = t->feed->live_from;
         news.is_repaired = t->feed->rows != NULL && rows_are_repaired(t->feed->rows);
-        news.is_partial =
-            t->feed->rows != NULL ? t->feed->rows->is_partial : strict_is_partial(t->feed->strict);
+        news.is_partial = t->feed->rows != NULL ? rows_are_partial(t->feed->rows)
+                                                : strict_is_partial(t->feed->strict);
     }
     if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
         /* The worker is stuck: it will read pages when it comes back. */

@@ -23,8 +23,9 @@ enum feed_state { FEED_IDLE, FEED_LEASING, FEED_REMOTE, FEED_JOINING, FEED_LIVE 
 
 struct feed {
     struct tg_hub *hub;
-    struct rows *rows;     /* of a whole table, followed from the start on, or */
-    struct strict *strict; /* a strict topic's; one of the two */
+    struct rows *rows;     /* what is missed is read and told, or */
+    struct strict *strict; /* it is not: a strict topic's without `catchup`; one of the two */
+    bool is_service;       /* a whole table's, followed from the start on; else a strict topic's */
     char *key;             /* of the feed in the store; a strict topic's is the topic's */
     char *user_id;
     struct tg_topic_name name;
@@ -146,6 +147,8 @@ void feed_fenced(struct feed *f);
 void feed_unknown_delete(struct feed *f);
 /* The topic without its filter's values, for the log. */
 tg_str feed_logged_topic(const struct feed *f);
+/* What was said of it, likewise. */
+tg_str feed_logged_message(const struct feed *f, tg_str message);
 /* For completions: the feed may have been closed meanwhile (NULL). */
 struct pending {
     struct tg_hub *hub;

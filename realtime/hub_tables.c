@@ -27,6 +27,7 @@ static void open_feed(struct tg_hub *h, const char *key, const struct rows_opts 
         return;
     }
     h->n_tables++;
+    f->is_service = true;
     f->rows = rows_create(f, opts);
     f->token = tg_strdup(h->opts.service_key);
     f->exp_sec = INT64_MAX;

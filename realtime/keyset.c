@@ -33,12 +33,9 @@ static bool is_in(const tg_str *columns, size_t n, tg_str name)
     return false;
 }
 
-enum tg_rc tg_keyset_rows(const struct tg_table *table, const tg_str *columns, size_t n,
-                          tg_str filter, struct tg_buf *out)
+static void put_select(const struct tg_table *table, const tg_str *columns, size_t n,
+                       struct tg_buf *out)
 {
-    (void)tg_buf_str(out, TG_STR("/rest/v1/"));
-    tg_query_escape(out, table->name);
-    (void)tg_buf_str(out, TG_STR("?select="));
     for (size_t i = 0; i < table->n_pk; i++) {
         if (i > 0) {
             (void)tg_buf_char(out, ',');
@@ -50,6 +47,19 @@ enum tg_rc tg_keyset_rows(const struct tg_table *table, const tg_str *columns, s
             (void)tg_buf_char(out, ',');
             put_column(out, columns[i]);
         }
+    }
+}
+
+enum tg_rc tg_keyset_rows(const struct tg_table *table, const tg_str *columns, size_t n,
+                          tg_str filter, struct tg_buf *out)
+{
+    (void)tg_buf_str(out, TG_STR("/rest/v1/"));
+    tg_query_escape(out, table->name);
+    (void)tg_buf_str(out, TG_STR("?select="));
+    if (n == 1 && tg_str_eq(columns[0], TG_STR("*"))) {
+        (void)tg_buf_char(out, '*');
+    } else {
+        put_select(table, columns, n, out);
     }
     if (filter.n > 0) {
         (void)tg_buf_char(out, '&');

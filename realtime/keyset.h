@@ -14,7 +14,8 @@
 
 enum { TG_KEYSET_TARGET_MAX = 8192 };
 
-/* Path, the primary key and `columns` selected, the filter. TG_ELIMIT. */
+/* Path, the primary key and `columns` selected (`*` alone: whatever the bearer may read), the
+ * filter. TG_ELIMIT. */
 enum tg_rc tg_keyset_rows(const struct tg_table *table, const tg_str *columns, size_t n,
                           tg_str filter, struct tg_buf *out) TG_MUST_USE;
 /* The condition of all rows behind `row`, by primary key. TG_ENOTFOUND: the row has none. */

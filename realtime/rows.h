@@ -1,8 +1,9 @@
-/* rows.h - a table that is followed whole: what feed.c's coverage means for it (DESIGN.md 3, 4.1).
+/* rows.h - a table that is read, too: what feed.c's coverage means for it (DESIGN.md 3, 4.1).
  *
  *   upstream's changes -> route by the index -> the log          feed_declared.c
  *                      -> words about access -> the log          feed_revoke.c
  *   the table, read    -> compare with the index -> repairs      feed_fill.c, feed_verify.c
+ *   as one class sees it: a strict topic's with `catchup`        feed_class.c
  *   a row, read again                                            feed_reread.c
  *   what waits for a read, for a row, for the store              feed_rows.c
  *
@@ -31,8 +32,10 @@ enum fill_state { FILL_OUT, FILL_LOADING, FILL_READING, FILL_WHOLE };
 struct rows_opts {
     const struct tg_table *table;
     const struct tg_declared *declared; /* NULL: it gives and takes access */
+    bool is_strict;                     /* as the class of the feed's token sees it */
     const struct tg_declared **guarded; /* [takes] the topics whose access it decides */
     size_t n_guarded;
+    void *own; /* [takes] NULL, or what `table` and `declared` are parts of */
 };
 
 /* A change that waits. */
@@ -47,7 +50,9 @@ struct out; /* a write that waits for its turn at the store */
 struct rows {
     struct feed *feed;
     struct rows_opts opts;
-    tg_str *columns; /* [owned] those that are read besides the primary key */
+    struct tg_buf filter; /* in PostgREST's form; empty: all rows */
+    bool is_blind;        /* it needs more of a row than a DELETE shows */
+    tg_str *columns;      /* [owned] those that are read besides the primary key */
     size_t n_columns;
     struct tg_index *index;
     size_t n_counted; /* of its rows */
@@ -57,14 +62,17 @@ struct rows {
     bool is_first;       /* nothing was told yet: what is read is only noted */
     bool is_partial;     /* more rows than the index takes */
     bool is_again;       /* something was lost since the read under way began */
+    bool is_lost;        /* something was lost that neither a gap nor a repair has told yet */
+    bool is_gap_before;  /* a gap stands right before the changes that are applied */
     bool is_lost_behind; /* so was something behind changes that wait: read twice */
     bool has_noted;      /* the first time: the stored index has been begun */
     bool is_after;       /* changes that came during the read are applied */
     struct tg_reader *reader;
-    bool is_verify;         /* it only compares */
-    struct tg_map touched;  /* primary keys that changed since the read began */
-    struct tg_map suspects; /* those that a verify found different */
-    struct tg_timer timer;  /* the next fill, or verify */
+    bool is_verify;                 /* it only compares */
+    struct tg_map touched;          /* primary keys that changed since the read began */
+    struct tg_map suspects;         /* those that a verify found different */
+    struct tg_map differing, asked; /* a class's: to be read whole, and under way */
+    struct tg_timer timer;          /* the next fill, or verify */
     tg_usec retry;
     tg_usec filled_at;
     tg_usec burst_since; /* changes are counted from here */
@@ -83,8 +91,9 @@ struct rows {
     struct out **outs_end;
     size_t out_bytes;
 
-    bool owes_access; /* everybody is to be asked again, which the log could not be told */
-    bool is_watched;  /* as the workers were told */
+    bool owes_forgetting; /* the store still has an index that is of no use */
+    bool owes_access;     /* everybody is to be asked again, which the log could not be told */
+    bool is_watched;      /* as the workers were told */
 };
 
 /* ---- feed_rows.c: life, and what waits ---- */
@@ -106,8 +115,20 @@ bool rows_are_whole(const struct rows *r);
 bool rows_are_stored(const struct rows *r);
 /* And the index has room for it. */
 bool rows_are_repaired(const struct rows *r);
+/* Some deletes are gaps, or are not told by upstream. */
+bool rows_are_partial(const struct rows *r);
+/* There is a fresher token to read with. */
+void rows_on_token(struct rows *r);
+/* The index does not know all rows from here on: what the store has of it is of no use. */
+void rows_overflow(struct rows *r);
+/* It has n rows, as the metrics say. */
+void rows_count(struct rows *r, size_t n);
+/* Whose eyes it is read with, and how. */
+void rows_reader_opts(const struct rows *r, struct tg_reader_opts *ret_opts);
 /* The primary key of the row that a change is about. */
 enum tg_rc rows_change_pk(const struct rows *r, tg_str payload, struct tg_buf *out);
+/* For completions, as feed_unpend(). NULL: the feed, or the rows, have gone. */
+struct rows *rows_unpend(void *arg);
 void rows_forget_keys(struct tg_map *m);
 void rows_tell_watched(struct rows *r);
 
@@ -132,6 +153,7 @@ struct row_change {
     tg_str commit; /* JSON; empty: now */
     bool is_insert;
     bool is_repaired;
+    bool is_foreign;   /* the class did not know it before */
     bool is_cut_short; /* upstream left columns out, and they could not be read */
 };
 
@@ -165,7 +187,22 @@ void revoke_all(struct rows *r);
 void fill_begin(struct rows *r);
 void fill_soon(struct rows *r, tg_usec after);
 void fill_stop(struct rows *r);
+/* The stored index goes. */
+void fill_forget(struct rows *r);
+/* All rows have been compared. */
+void fill_end(struct rows *r);
+void fill_say_unread(struct rows *r, enum tg_rc rc, unsigned status, tg_str message);
 void fill_on_timer(struct tg_timer *t);
+
+/* ---- feed_class.c: a table as one class sees it ---- */
+
+/* NULL: what a gap hides from the topic's readers cannot be told. */
+struct rows *class_create(struct feed *f);
+/* It could not be read. `r` may be gone behind it: its feed goes on without. */
+void class_give_up(struct rows *r, enum tg_rc rc);
+void class_differs(struct rows *r, tg_str pk);
+/* Rows that differ are read whole. false: there are none. */
+bool class_read_details(struct rows *r);
 
 /* ---- feed_verify.c: what changes meanwhile, and what was lost without a sign ---- */
 

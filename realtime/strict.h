@@ -19,6 +19,7 @@
 #define TG_REALTIME_STRICT_H
 
 #include "realtime/hub_int.h"
+#include "realtime/table.h"
 
 struct strict *strict_create(struct feed *f);
 /* NULL is fine. */
@@ -34,6 +35,8 @@ bool strict_is_read(const struct strict *s);
 /* Some DELETEs are gaps or are not told at all: there are more rows than may be kept, or the filter
  * has columns that Supabase does not know of a deleted row (reference/realtime-protocol.md 8.3). */
 bool strict_is_partial(const struct strict *s);
+/* A filter that Supabase cannot apply to a DELETE, which shows the primary key alone. */
+bool strict_is_blind(const struct tg_table *t, tg_str filter);
 void strict_on_change(struct strict *s, tg_str payload);
 void strict_sweep(struct strict *s);
 

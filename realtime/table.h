@@ -14,8 +14,7 @@ struct tg_table {
     tg_str name;
     const tg_str *pk; /* column names; at least one */
     size_t n_pk;
-    tg_str catchup; /* a column changed by every write: its declared topics are repaired; empty:
-                       none */
+    tg_str catchup; /* a column changed by every write: its topics are repaired; empty: none */
 };
 
 struct tg_table_list {

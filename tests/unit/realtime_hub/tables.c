@@ -16,6 +16,9 @@ static const struct tg_table TASKS = {TG_STR_INIT("public"), TG_STR_INIT("tasks"
 static const struct tg_table MEMBERS = {
     TG_STR_INIT("public"), TG_STR_INIT("members"), PAIR, 2, {0}};
 
+static const struct tg_table KEPT = {TG_STR_INIT("public"), TG_STR_INIT("kept"), ID, 1,
+                                     TG_STR_INIT("at")};
+
 static struct tg_declared declared[3];
 static struct tg_where *is_there;
 
@@ -25,6 +28,13 @@ const struct tg_declared_list *world_topics(void)
 
     declared[0] =
         (struct tg_declared){.name = TG_STR("notes"), .key_type = TG_KEY_TEXT, .is_public = true};
+    return &list;
+}
+
+const struct tg_table_list *world_tables(void)
+{
+    static const struct tg_table_list list = {&KEPT, 1};
+
     return &list;
 }
 
@@ -83,6 +93,8 @@ enum tg_rc tg_reader_start(const struct tg_reader_opts *o, const struct tg_reade
         *r = (struct tg_reader){.h = h, .arg = arg, .is_on = true};
         (void)snprintf(r->table, sizeof(r->table), "%.*s", TG_STR_ARG(o->table->name));
         (void)snprintf(r->filter, sizeof(r->filter), "%.*s", TG_STR_ARG(o->filter));
+        (void)snprintf(r->columns, sizeof(r->columns), "%.*s",
+                       TG_STR_ARG(o->n_columns > 0 ? o->columns[0] : TG_STR("")));
         (void)snprintf(r->bearer, sizeof(r->bearer), "%.*s", TG_STR_ARG(o->bearer));
         *ret_reader = r;
         return TG_OK;

@@ -145,6 +145,23 @@ Test(rows, are_logged_while_nobody_is_interested)
     cr_assert_told("");
 }
 
+Test(rows, whose_primary_key_changes_are_one_that_goes_and_one_that_comes)
+{
+    bring_up_table(CHAT, "chat", "[" ROW(1, "a", 5) "]");
+    subscribe("chat:a", 7);
+    forget();
+    world.link.on_change(CHAT,
+                         TG_STR("{\"data\":{\"type\":\"UPDATE\",\"commit_timestamp\":null,"
+                                "\"record\":" ROW(2, "a", 5) ",\"old_record\":{\"id\":1}}}"),
+                         world.link_arg);
+    turn();
+    cr_assert_told(TOLD(0, 7, "DELETE", "chat", OLD(1))
+                       TOLD(0, 7, "INSERT", "chat", RECORD(2, "a", 5)));
+    forget();
+    row_changes(CHAT, "DELETE", "{\"id\":2}");
+    cr_assert_told(TOLD(0, 7, "DELETE", "chat", OLD(2)));
+}
+
 Test(rows, that_are_deleted_leave_the_topic_that_they_were_in)
 {
     bring_up_table(CHAT, "chat", "[" ROW(1, "a", 5) "," ROW(2, "b", 6) "]");
@@ -237,6 +254,18 @@ Test(rows, that_cannot_be_read_again_are_told_in_part)
     forget();
     row_changes(CHAT, "UPDATE", "{\"id\":1,\"trip_id\":\"a\",\"gone\":null}");
     read_ends("chat", TG_EUPSTREAM);
+    cr_assert_told(TOLD(0, 7, "UPDATE", "chat",
+                        "\"record\":{\"id\":1,\"trip_id\":\"a\"}," OLD(1) ",\"partial\":true"));
+    cr_assert_eq(counted(&COUNTS->rows_partial), 1);
+}
+
+Test(rows, that_nobody_can_be_asked_for_are_told_in_part)
+{
+    bring_up_table(CHAT, "chat", "[" ROW(1, "a", 5) "]");
+    subscribe("chat:a", 7);
+    forget();
+    world.read_rc = TG_EBUSY;
+    row_changes(CHAT, "UPDATE", "{\"id\":1,\"trip_id\":\"a\",\"gone\":null}");
     cr_assert_told(TOLD(0, 7, "UPDATE", "chat",
                         "\"record\":{\"id\":1,\"trip_id\":\"a\"}," OLD(1) ",\"partial\":true"));
     cr_assert_eq(counted(&COUNTS->rows_partial), 1);

@@ -352,6 +352,7 @@ void start_with(const struct tg_declared_list *declared)
                                      .max_waiting = 100,
                                      .index_rows = 100,
                                      .anon_key = "anon",
+                                     .tables = world_tables(),
                                      .strict_rows = 3,
                                      .strict_rows_total = 5,
                                      .verify = TG_SEC(300),

@@ -23,6 +23,7 @@ struct tg_reader {
     char table[64];
     char filter[64];
     char bearer[32];
+    char columns[32]; /* the first of them */
     bool is_on;
     bool is_held;
 };
@@ -121,6 +122,7 @@ const char *kept_row(const char *feed, const char *pk);
 /* world.c, store.c and tables.c: */
 void start_with(const struct tg_declared_list *declared);
 const struct tg_declared_list *world_topics(void);
+const struct tg_table_list *world_tables(void); /* public.kept has `catchup` */
 enum tg_rc begin_op(struct op op);
 void begin_log(void); /* an empty one, of a new epoch */
 void answer_op(struct op *op, enum tg_rc forced);
