@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "realtime/change.h"
 #include "realtime/rows.h"
 #include "util/json.h"
 #include "util/log.h"
@@ -345,7 +346,7 @@ bool declared_take(struct rows *r, tg_str payload)
     }
     take_old_key(r, data, &c);
     if (tg_json_member(data, "record", &record) == TG_OK && declared_read(r, record, &t, &c) &&
-        !has_errors(data)) {
+        !has_errors(data) && !(r->opts.is_strict && tg_change_is_cut_short(data, record))) {
         declared_route(r, &c);
         return true;
     }

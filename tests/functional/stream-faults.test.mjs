@@ -1,5 +1,6 @@
 // What upstream does to a stream: every loss is told by a reset, and the stream goes on.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { afterEach, describe, test } from 'node:test';
 import { useLocalbase } from './lib/localbase.mjs';
 import { openStream } from './lib/sse.mjs';
@@ -248,10 +249,21 @@ describe('a row that is long', () => {
     assert.equal(stream.rows.length, 1);
   });
 
-  test('beyond what upstream carries is a reset', async (t) => {
+  test('beyond what upstream carries comes without its long columns', async (t) => {
     const { stream, writer, proven } = await setUp(t);
-    await writer.tasks('y'.repeat(1_200_000));
-    await stream.take('reset');
+    const [{ id }] = await writer.tasks('y'.repeat(1_200_000));
+    const { data } = await stream.take('message', (e) => e.data.record.id === id);
+    assert.deepEqual([data.record.title, data.partial], [undefined, true]);
+    await proven();
+  });
+
+  test('comes without the long columns that an update did not change', async (t) => {
+    const { stream, writer, proven } = await setUp(t);
+    const title = randomBytes(20_000).toString('hex');
+    const [{ id }] = await writer.tasks(title);
+    await writer.query('update public.tasks set done = true where id = $1', [id]);
+    const { data } = await stream.take('message', (e) => e.data.type === 'UPDATE');
+    assert.deepEqual([data.record.done, data.record.title, data.partial], [true, undefined, true]);
     await proven();
   });
 });

@@ -1,6 +1,7 @@
 // What a gap hides of a strict topic whose table has `catchup`: read as the user, found and told, of
 // rows that the user may see and of no others.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
 import { short, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
@@ -166,6 +167,17 @@ test('while the table cannot be read there is a reset, and changes come all the 
   await trips.remove(world.rows.stays);
   await again.take('message', (e) => e.data.old_record?.id === world.rows.stays, longer);
   assertHidden(again, world);
+});
+
+test('a row that came without all its columns is read again, as the user', async (t) => {
+  const place = await placeGateway(t, stack, KEPT);
+  const title = randomBytes(20_000).toString('hex');
+  const row = await trips.task(await tripOf(stack.user1), title);
+  const s = await follow(t, place);
+  await trips.done(row, true);
+  const { data } = await s.take('message', (e) => e.data.type === 'UPDATE', longer);
+  assert.deepEqual([data.record.title, data.record.done, data.partial], [title, true, undefined]);
+  assert.ok((await place.metric('tidegate_rows_read_again_total')) > 0);
 });
 
 test('more rows than strict.index_rows: as without catchup', async (t) => {

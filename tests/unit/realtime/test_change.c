@@ -95,11 +95,37 @@ Test(change, of_a_delete_has_the_primary_key_alone)
                      "{\"topic\":\"t\",\"type\":\"DELETE\",\"old_record\":{\"id\":5}}");
 }
 
+Test(change, says_that_columns_were_left_out)
+{
+#define COLUMNS "\"columns\":[{\"name\":\"id\"},{\"name\":\"doc\"}]"
+    cr_assert_str_eq(
+        event("{\"data\":{\"type\":\"UPDATE\"," COLUMNS ",\"record\":{\"id\":1},"
+              "\"errors\":null}}"),
+        "{\"topic\":\"t\",\"type\":\"UPDATE\",\"record\":{\"id\":1},\"partial\":true}");
+    cr_assert_str_eq(
+        event("{\"data\":{\"type\":\"INSERT\"," COLUMNS ",\"record\":{\"id\":1},"
+              "\"errors\":[\"Error 413: Payload Too Large\"]}}"),
+        "{\"topic\":\"t\",\"type\":\"INSERT\",\"record\":{\"id\":1},\"partial\":true}");
+    cr_assert_str_eq(
+        event("{\"data\":{\"type\":\"INSERT\"," COLUMNS ",\"record\":{\"id\":1,\"doc\":null}}}"),
+        "{\"topic\":\"t\",\"type\":\"INSERT\",\"record\":{\"id\":1,\"doc\":null}}");
+    cr_assert_str_eq(event("{\"data\":{\"type\":\"DELETE\"," COLUMNS ",\"old_record\":{\"id\":1},"
+                           "\"errors\":[\"Error 413: Payload Too Large\"]}}"),
+                     "{\"topic\":\"t\",\"type\":\"DELETE\",\"old_record\":{\"id\":1}}");
+}
+
 Test(change, with_errors_is_refused)
 {
     cr_assert_eq(
-        refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},\"errors\":[\"Error 413\"]}}", 4096),
+        refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},\"errors\":[\"Error 401\"]}}", 4096),
         TG_EUNSUPPORTED);
+    cr_assert_eq(
+        refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},\"errors\":\"Error 413\"}}", 4096),
+        TG_EUNSUPPORTED);
+    cr_assert_eq(refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},"
+                         "\"errors\":[\"Error 413\",\"Error 401\"]}}",
+                         4096),
+                 TG_EUNSUPPORTED);
     cr_assert_eq(refusal("{\"data\":{\"type\":\"INSERT\",\"record\":{},\"errors\":[]}}", 4096),
                  TG_OK);
 }
