@@ -86,3 +86,6 @@ export const short = (events) =>
       const flags = ['moved', 'repaired', 'partial'].filter((flag) => data[flag] === true);
       return [data.type, data.record?.title ?? data.old_record.id, ...flags].join(' ');
     });
+
+/** The same once, in no order, whoever told of it: upstream may be late with what a repair found. */
+export const told = (events) => [...new Set(short(events).map((text) => text.replace(/ repaired$/, '')))].sort();
