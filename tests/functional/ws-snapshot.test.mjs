@@ -54,8 +54,10 @@ test('changes of other topics wait for the rows, and are not lost', async (t) =>
   await writer.events(named('is', 5));
   await lastPage(s, TASKS);
   await lastPage(s, `${EVENTS}:kind=neq.x`);
-  await until(() => s.rows.filter((e) => e.data.topic === EVENTS).length === 5, 'the changes');
-  assert.deepEqual(titles(s.rows.filter((e) => e.data.topic === EVENTS)), named('is', 5));
+  // Upstream may tell of the earlier ones, too.
+  const changes = () => titles(s.rows.filter((e) => e.data.topic === EVENTS)).filter((kind) => kind.startsWith('is'));
+  await until(() => changes().length === 5, 'the changes');
+  assert.deepEqual(changes(), named('is', 5));
   assert.equal(rowsOf(s, TASKS).length, 35);
   assert.ok(rowsOf(s, `${EVENTS}:kind=neq.x`).length >= 12);
 });
