@@ -377,6 +377,7 @@ void feed_sweep(struct feed *f)
         write_gap(f);
     }
     settle_owed(f);
+    hub_tell_promise(f);
     if (f->rows != NULL) {
         rows_sweep(f->rows);
     } else {

@@ -300,6 +300,7 @@ void rows_overflow(struct rows *r)
     if (rows_are_stored(r)) {
         fill_forget(r);
     }
+    hub_tell_promise(r->feed);
 }
 
 void rows_unindex(struct rows *r, tg_str pk)

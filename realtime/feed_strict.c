@@ -138,6 +138,7 @@ static void be_full(struct strict *s)
 {
     s->is_full = true;
     s->is_whole = false;
+    hub_tell_promise(s->feed);
 }
 
 static void say_full(const struct strict *s)

@@ -7,6 +7,18 @@
 
 /* ---- telling workers ---- */
 
+/* What a gap hides is told, rather than that there is one. */
+static bool is_repaired(const struct feed *f)
+{
+    return f->rows != NULL && rows_are_repaired(f->rows);
+}
+
+/* Some deletes are gaps, or are told to nobody. */
+static bool is_partial(const struct feed *f)
+{
+    return f->rows != NULL ? rows_are_partial(f->rows) : strict_is_partial(f->strict);
+}
+
 void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum tg_rc rc,
               tg_str message, bool is_new)
 {
@@ -25,9 +37,8 @@ void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum 
     }
     if (t->feed != NULL) {
         news.ready_from = t->feed->live_from;
-        news.is_repaired = t->feed->rows != NULL && rows_are_repaired(t->feed->rows);
-        news.is_partial = t->feed->rows != NULL ? rows_are_partial(t->feed->rows)
-                                                : strict_is_partial(t->feed->strict);
+        news.is_repaired = is_repaired(t->feed);
+        news.is_partial = is_partial(t->feed);
     }
     if (tg_fanout_tell(h->workers[worker], &news) != TG_OK) {
         /* The worker is stuck: it will read pages when it comes back. */
@@ -49,8 +60,20 @@ static void tell_all(struct topic *t, enum tg_topic_state state, enum tg_rc rc, 
 
 void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message)
 {
+    f->is_told_repaired = is_repaired(f);
+    f->is_told_partial = is_partial(f);
     for (struct tg_list *n = f->topics.next; n != &f->topics; n = n->next) {
         tell_all(TG_CONTAINER_OF(n, struct topic, node), state, rc, message);
+    }
+}
+
+void hub_tell_promise(struct feed *f)
+{
+    bool is_settled = f->state == FEED_LIVE && (f->rows == NULL || rows_are_whole(f->rows));
+
+    if (is_settled &&
+        (f->is_told_repaired != is_repaired(f) || f->is_told_partial != is_partial(f))) {
+        hub_tell_topics(f, TG_TOPIC_READY, TG_OK, TG_STR(""));
     }
 }
 

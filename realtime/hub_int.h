@@ -49,10 +49,12 @@ struct feed {
     const char *gap_reason;
     tg_usec gap_not_before; /* for deletes of unknown rows: one in so long */
     bool owes_gap;          /* such a one */
-    tg_usec idle_since;     /* no worker is interested; 0: some are */
-    tg_id id;               /* for completions that may come later */
-    struct tg_timer timer;  /* lease again, token's end */
-    struct tg_list node;    /* hub->feeds */
+    bool is_told_repaired;  /* what all readers of its topics were told of it */
+    bool is_told_partial;
+    tg_usec idle_since;    /* no worker is interested; 0: some are */
+    tg_id id;              /* for completions that may come later */
+    struct tg_timer timer; /* lease again, token's end */
+    struct tg_list node;   /* hub->feeds */
 };
 
 struct topic {
@@ -186,6 +188,8 @@ void hub_tell(struct topic *t, unsigned worker, enum tg_topic_state state, enum 
               tg_str message, bool is_new);
 /* Of all topics of a feed, to everybody. */
 void hub_tell_topics(struct feed *f, enum tg_topic_state state, enum tg_rc rc, tg_str message);
+/* If what is promised of a feed's topics is not as it was told: `hello` says it from then on. */
+void hub_tell_promise(struct feed *f);
 /* Of all published ones. */
 void hub_tell_published(struct tg_hub *h);
 /* Of all, to a worker that could not be told. */

@@ -37,7 +37,8 @@ Test(feed, covers_by_its_gap_what_came_before_it)
     subscribe(A, 7);
     forget();
     world.link.on_up(1, world.link_arg);
-    world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":5}}}"),
+    world.link.on_change(1,
+                         TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":5}}}"),
                          world.link_arg);
     turn();
     cr_assert_told("w0 t7 ready\nw0 t7 reset\n");
@@ -166,7 +167,8 @@ Test(feed, held_elsewhere_is_taken_over_when_its_holder_is_gone)
 Test(feed, leaves_when_its_append_is_fenced)
 {
     bring_up(A, 7);
-    world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":5}}}"),
+    world.link.on_change(1,
+                         TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":5}}}"),
                          world.link_arg);
     answer_first(TG_EFENCED);
     cr_assert_link("leave 1\n");
@@ -177,7 +179,8 @@ Test(feed, leaves_when_its_append_is_fenced)
 Test(feed, writes_a_gap_when_nobody_knows_what_became_of_an_append)
 {
     bring_up(A, 7);
-    world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":5}}}"),
+    world.link.on_change(1,
+                         TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":5}}}"),
                          world.link_arg);
     answer_first(TG_ETIMEDOUT);
     turn();
@@ -188,15 +191,17 @@ Test(feed, covers_with_one_gap_all_that_failed_before_it)
 {
     bring_up(A, 7);
     for (int i = 0; i < 5; i++) {
-        world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":5}}}"),
-                             world.link_arg);
+        world.link.on_change(
+            1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":5}}}"),
+            world.link_arg);
     }
     for (int i = 0; i < 5; i++) {
         answer_first(TG_ETIMEDOUT);
     }
     turn();
     cr_assert_told("w0 t7 reset\n");
-    world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":6}}}"),
+    world.link.on_change(1,
+                         TG_STR("{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":6}}}"),
                          world.link_arg);
     answer_first(TG_ETIMEDOUT);
     turn();

@@ -129,8 +129,8 @@ static void changes(int from, int n, size_t size)
 
     for (int i = from; i < from + n; i++) {
         tg_buf_clear(&text);
-        (void)tg_buf_printf(&text, "{\"data\":{\"type\":\"INSERT\",\"record\":{\"n\":%d,\"t\":\"",
-                            i);
+        (void)tg_buf_printf(
+            &text, "{\"data\":{\"type\":\"INSERT\",\"record\":{\"id\":1,\"n\":%d,\"t\":\"", i);
         for (size_t k = 0; k < size; k += 8) {
             (void)tg_buf_str(&text, TG_STR("xxxxxxxx"));
         }
