@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { listen, placeDeclared, told, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { startRedis } from './lib/redis.mjs';
-import { assertAscending, until } from './lib/streams.mjs';
+import { assertAscending, settled, until } from './lib/streams.mjs';
 
 const stack = useLocalbase();
 const longer = { timeoutMs: 40_000 };
@@ -51,6 +51,7 @@ for (const how of ['stop', 'kill']) {
     before.kill();
     await gateway[how]();
     await writeMeanwhile(trips, rows, a, b);
+    await settled(stack);
     await gateway.start();
     const again = await listen(t, gateway, stack, `kept-tasks:${a}`, { lastEventId: cursor });
     assert.equal(again.hello.data.topics[0].recovered, true);
@@ -73,6 +74,7 @@ test('without catchup a restart is exactly one reset', async (t) => {
   before.kill();
   await gateway.stop();
   await trips.task(a, 'unseen');
+  await settled(stack);
   await gateway.start();
   const again = await listen(t, gateway, stack, `trip-tasks:${a}`, { lastEventId: id });
   await again.take('reset', (e) => e.data.reason === 'gap', longer);

@@ -7,7 +7,7 @@ import { told, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { openStream } from './lib/sse.mjs';
-import { assertAscending, placeGateway, TASKS, until } from './lib/streams.mjs';
+import { assertAscending, placeGateway, settled, TASKS, until } from './lib/streams.mjs';
 
 const stack = useLocalbase();
 const longer = { timeoutMs: 40_000 };
@@ -71,6 +71,7 @@ async function writeMeanwhile({ mine, foreign, hidden, rows }) {
   await trips.rename(hidden[0], 'still hidden');
   await trips.remove(hidden[1]);
   hidden.push(await trips.task(foreign, 'hidden and new'));
+  await settled(stack);
   return [`DELETE ${rows.goes}`, 'INSERT new', 'UPDATE changed'];
 }
 
@@ -123,6 +124,7 @@ test('policies that changed meanwhile: rows that came into sight, and those that
   await place.stop();
   await expel(mine, stack.user1);
   await admit(foreign, stack.user1);
+  await settled(stack);
   await place.start();
   const again = await follow(t, place, { lastEventId: s.lastId });
   await trips.task(foreign, 'the last');
@@ -205,6 +207,7 @@ test('a filter: rows that left it, and those that came into it', async (t) => {
   await place.stop();
   await trips.done(leaves, true);
   await trips.done(enters, false);
+  await settled(stack);
   await place.start();
   const again = await follow(t, place, { topics, lastEventId: s.lastId });
   await trips.task(mine, 'the last');

@@ -70,9 +70,19 @@ class Place {
   }
 }
 
-/** A gateway before `stack` for one test; `t.after` stops it. `settings` by section. */
+/**
+ * Until upstream has told of all that was written: who subscribes from here on hears of what follows
+ * alone. (Otherwise rows that were committed just before may still come.)
+ */
+export const settled = (stack) => stack.control.part('realtime', 'settle');
+
+/**
+ * A gateway before `stack` for one test, behind all that was written for another; `t.after` stops
+ * it. `settings` by section.
+ */
 export async function placeGateway(t, stack, settings = {}) {
   await stack.ready;
+  await settled(stack);
   const place = new Place(
     inFrontOf(stack, {
       ...settings,

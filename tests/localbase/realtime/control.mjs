@@ -120,6 +120,12 @@ export function createControl(rt) {
       return { paused: false };
     },
 
+    /* Waits until what was committed so far has been told to those who are subscribed now. */
+    settle: async () => {
+      await rt.changes.decoder.settle();
+      return {};
+    },
+
     /* { count }: so many decoded changes of subscribed tables vanish */
     'drop-changes': async ({ count = 1 }) => {
       rt.faults.dropChanges = count;

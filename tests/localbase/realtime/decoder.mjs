@@ -33,6 +33,9 @@ export class Decoder {
     this.ready = null;
     this.generation = 0;
     this.polls = 0;
+    this.begun = 0;
+    this.emptied = 0; /* the last poll that left nothing behind */
+    this.waiting = [];
     this.wake = null;
     this.polling = null;
     this.running = null;
@@ -86,9 +89,11 @@ export class Decoder {
   async loop(client, slot, generation) {
     while (generation === this.generation) {
       let n = 0;
+      const began = ++this.begun;
       try {
         this.polling = this.paused ? null : this.poll(client, slot);
         n = (await this.polling) ?? 0;
+        this.emptied = n < MAX_CHANGES ? began : this.emptied;
       } catch (err) {
         if (generation === this.generation) {
           this.log(`decoder: ${err.message}`);
@@ -96,10 +101,12 @@ export class Decoder {
         }
         break;
       }
-      if (n === 0) {
+      this.waiting = this.waiting.filter((isOver) => !isOver());
+      if (n === 0 && this.waiting.length === 0) {
         await this.sleep(this.pollMs);
       }
     }
+    this.waiting = this.waiting.filter((isOver) => !isOver());
     await client.end().catch(() => {});
   }
 
@@ -154,6 +161,26 @@ export class Decoder {
   resume() {
     this.paused = false;
     this.wake?.();
+  }
+
+  /** Resolves when all that was committed before has been handed on, or nothing is being read. */
+  async settle() {
+    await this.ready?.catch(() => {});
+    const { generation, begun } = this;
+    await new Promise((resolve) => {
+      const isOver = () => {
+        const isRead = this.client !== null && !this.paused && generation === this.generation;
+        if (isRead && this.emptied <= begun) {
+          return false;
+        }
+        resolve();
+        return true;
+      };
+      if (!isOver()) {
+        this.waiting.push(isOver);
+        this.wake?.();
+      }
+    });
   }
 
   /** Drops the slot. */
