@@ -42,6 +42,17 @@ void tg_hello_put_topic(struct tg_buf *out, const struct tg_stream_topic *t)
     put_bound(out, t->declared);
 }
 
+/* Of declared topics upstream tells all rows; a strict one's are compared where it is repaired. */
+static bool tell_rows_that_leave(const struct tg_stream_start *start)
+{
+    for (size_t i = 0; i < start->n_topics; i++) {
+        if (start->topics[i].declared == NULL && !start->topics[i].is_repaired) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void tg_hello_put(struct tg_buf *out, const struct tg_handler_opts *o, tg_str device,
                   const struct tg_stream_start *start)
 {
@@ -63,8 +74,12 @@ void tg_hello_put(struct tg_buf *out, const struct tg_handler_opts *o, tg_str de
         (void)tg_buf_char(out, '}');
     }
     /* What strict topics cannot tell, said where nobody can miss it (DESIGN.md 3). */
-    (void)tg_buf_str(out, TG_STR("],\"uncovered\":[\"a row that leaves the filter or the policy "
-                                 "yields no event\"]"));
+    (void)tg_buf_str(out, TG_STR("],\"uncovered\":["));
+    if (!tell_rows_that_leave(start)) {
+        (void)tg_buf_str(out,
+                         TG_STR("\"a row that leaves the filter or the policy yields no event\""));
+    }
+    (void)tg_buf_char(out, ']');
 }
 
 void tg_hello_put_revoked(struct tg_buf *out, tg_str topic, enum tg_rc rc, tg_str message)

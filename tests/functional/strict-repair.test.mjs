@@ -39,7 +39,8 @@ async function tripOf(...users) {
 async function follow(t, place, more = {}) {
   const s = await openStream(place.url, { topics: TASKS, token: stack.user1.token, ...more });
   t.after(() => s.kill());
-  [s.topic] = (await s.take('hello', undefined, longer)).data.topics;
+  s.hello = (await s.take('hello', undefined, longer)).data;
+  [s.topic] = s.hello.topics;
   return s;
 }
 
@@ -54,6 +55,7 @@ async function setUp(t, settings = {}) {
   const hidden = [await trips.task(foreign, 'hidden'), await trips.task(foreign, 'hidden, too')];
   const s = await follow(t, place);
   assert.equal(s.topic.guarantee, 'catchup');
+  assert.deepEqual(s.hello.uncovered, []);
   const rows = {};
   for (const title of ['stays', 'changes', 'goes']) {
     rows[title] = await trips.task(mine, title);
@@ -188,10 +190,35 @@ test('more rows than strict.index_rows: as without catchup', async (t) => {
   }
   const s = await follow(t, place);
   assert.deepEqual([s.topic.guarantee, s.topic.deletes], ['live', 'partial']);
+  assert.equal(s.hello.uncovered.length, 1);
   const row = await trips.task(mine, 'd');
   await saw(s, 'd');
   await trips.remove(row);
   await s.take('reset', (e) => e.data.reason === 'gap', longer);
+});
+
+test('rows of a composite primary key', async (t) => {
+  const redis = await startRedis(t);
+  const tables = { 'public.trip_members': { primary_key: ['trip_id', 'user_id'], catchup: 'created_at' } };
+  const place = await placeGateway(t, stack, { tables, store: { url: redis.url } });
+  const mine = await tripOf(stack.user1);
+  const topics = 'table:public.trip_members';
+  const s = await follow(t, place, { topics });
+  const change = (type, id) => (e) => e.data.type === type && (e.data.record ?? e.data.old_record).user_id === id;
+  await admit(mine, stack.user2);
+  await s.take('message', change('INSERT', stack.user2.id));
+  s.kill();
+  await place.stop();
+  await expel(mine, stack.user2);
+  const trip = await tripOf(stack.user1);
+  await admit(trip, stack.user2);
+  await place.start();
+  const again = await follow(t, place, { topics, lastEventId: s.lastId });
+  const { data } = await again.take('message', change('DELETE', stack.user2.id), longer);
+  assert.deepEqual(data.old_record, { trip_id: mine, user_id: stack.user2.id });
+  const inserted = await again.take('message', change('INSERT', stack.user2.id), longer);
+  assert.equal(inserted.data.record.trip_id, trip);
+  assert.equal(again.ofType('reset').length, 0);
 });
 
 test('a filter: rows that left it, and those that came into it', async (t) => {
