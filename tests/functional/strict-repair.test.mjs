@@ -61,7 +61,7 @@ async function setUp(t, settings = {}) {
     rows[title] = await trips.task(mine, title);
   }
   await saw(s, 'goes');
-  return { place, mine, foreign, hidden, rows, s };
+  return { redis, place, mine, foreign, hidden, rows, s };
 }
 
 /** Everything that a gateway can miss; what the user is to be told of it, in any order. */
@@ -195,6 +195,28 @@ test('more rows than strict.index_rows: as without catchup', async (t) => {
   await saw(s, 'd');
   await trips.remove(row);
   await s.take('reset', (e) => e.data.reason === 'gap', longer);
+});
+
+test('a gateway that takes over repairs what nobody covered', async (t) => {
+  const group = { gateway: { lease: '2s', group_size: 2, secret: 'x'.repeat(32) } };
+  const world = await setUp(t, group);
+  const { place, s, mine, rows } = world;
+  const settings = { ...KEPT, ...group, store: { url: world.redis.url } };
+  const second = await placeGateway(t, stack, settings);
+  const other = await follow(t, second);
+  await trips.task(mine, 'by both');
+  await Promise.all([saw(s, 'by both'), saw(other, 'by both')]);
+  s.kill();
+  await place.kill();
+  const wanted = await writeMeanwhile(world);
+  await trips.task(mine, 'the last');
+  await saw(other, 'the last');
+  await until(() => told(other.events.items).length === wanted.length + 2, 'all of it', 40_000);
+  assert.deepEqual(told(other.events.items), [...wanted, 'INSERT by both', 'INSERT the last'].sort());
+  assert.equal(other.ofType('reset').length, 0);
+  await trips.remove(rows.stays);
+  await other.take('message', (e) => e.data.old_record?.id === rows.stays, longer);
+  assertHidden(other, world);
 });
 
 test('rows of a composite primary key', async (t) => {
