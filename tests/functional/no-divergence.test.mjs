@@ -10,7 +10,7 @@ import { startRedis } from './lib/redis.mjs';
 import { placeGateway, randomFrom, seedOf, TASKS, until } from './lib/streams.mjs';
 import { readTasks, rowsHeld, TABLES, TRIP_TASKS, World } from './lib/world.mjs';
 
-const RUNS = Number(process.env.RUNS ?? 4);
+const RUNS = Number(process.env.RUNS ?? 3);
 const STEPS = 30;
 const stack = useLocalbase();
 const { catchup: _, ...WITHOUT } = TRIP_TASKS;
