@@ -1,6 +1,7 @@
 // Declared topics: one upstream channel for a whole table, and every row to the topic of its key.
 // also under tsan: a table's rows pass from the link to the hub, the store and the workers.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { listen, placeDeclared, short, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
@@ -61,6 +62,16 @@ test('a row whose key changes leaves its topic and comes as new to the other', a
   await Promise.all([ofA, ofB].map((s) => s.take('message', (e) => e.data.type === 'DELETE')));
   assert.deepEqual(short(ofA.events.items), ['INSERT wanderer', `DELETE ${id} moved`]);
   assert.deepEqual(short(ofB.events.items), ['INSERT wanderer', `DELETE ${id}`]);
+});
+
+test('a row whose primary key changes is another one', async (t) => {
+  const { gateway, trips, a } = await setUp(t);
+  const s = await listen(t, gateway, stack, `trip-tasks:${a}`);
+  const [before, after] = [await trips.task(a, 'one'), randomUUID()];
+  await trips.query('update public.tasks set id = $2 where id = $1', [before, after]);
+  await trips.remove(after);
+  await s.take('message', (e) => e.data.old_record?.id === after);
+  assert.deepEqual(short(s.events.items), ['INSERT one', `DELETE ${before}`, 'INSERT one', `DELETE ${after}`]);
 });
 
 test('a row that leaves the condition is deleted, and inserted when it comes back', async (t) => {
