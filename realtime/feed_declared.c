@@ -239,7 +239,11 @@ void declared_gone(struct rows *r, const struct row_change *c)
         return;
     }
     (void)tg_buf_str(&key, old.key);
-    rows_unindex(r, c->pk);
+    if (c->is_repaired && key.n > 0 && !r->opts.is_strict) {
+        rows_index(r, c->pk, TG_STR(""), 0); /* its own DELETE, told late, will be no riddle */
+    } else {
+        rows_unindex(r, c->pk);
+    }
     if (key.n > 0) {
         count_repair(r, c, &r->feed->hub->counts.repaired_deletes);
         tell_gone(r, c->pk, tg_buf_view(&key), c, false);

@@ -3,7 +3,7 @@
 // also under tsan: what is read meets what is told.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listen, placeDeclared, told, Trips } from './lib/declared.mjs';
+import { listen, placeDeclared, short, told, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { assertAscending, settled, until } from './lib/streams.mjs';
@@ -65,6 +65,32 @@ for (const how of ['stop', 'kill']) {
     assertAscending(again.events.items);
   });
 }
+
+test('what upstream tells late, behind its repair, leaves the rows as they are', async (t) => {
+  const { gateway, trips, a, b } = await setUp(t);
+  t.after(() => stack.control.part('realtime', 'reset'));
+  const before = await listen(t, gateway, stack, `kept-tasks:${a}`);
+  const rows = await writeBefore(trips, before, a);
+  before.kill();
+  await gateway.stop();
+  await stack.control.part('realtime', 'pause');
+  await writeMeanwhile(trips, rows, a, b);
+  await gateway.start();
+  const again = await listen(t, gateway, stack, `kept-tasks:${a}`, { lastEventId: before.lastId });
+  await again.events.takeMany(4, (e) => e.data?.repaired === true, longer);
+  await stack.control.part('realtime', 'resume');
+  await trips.task(a, 'afterwards');
+  await again.take('message', (e) => e.data.record?.title === 'afterwards', longer);
+  const held = new Map();
+  for (const { data } of [...before.rows, ...again.rows]) {
+    held.set((data.record ?? data.old_record).id, data.record?.title);
+  }
+  const titles = [...held.values()].filter((title) => title !== undefined);
+  assert.deepEqual(titles.sort(), ['afterwards', 'changed', 'new', 'stays']);
+  assert.ok(short(again.events.items).includes('INSERT brief'), 'it was told late');
+  assert.equal(again.ofType('reset').length, 0);
+  assertAscending(again.events.items);
+});
 
 test('without catchup a restart is exactly one reset', async (t) => {
   const { gateway, trips, a } = await setUp(t);

@@ -340,6 +340,63 @@ Test(rows, that_differ_after_a_loss_are_repaired_without_a_gap)
     cr_assert_lt(strstr(world.told, OLD(3)), strstr(world.told, RECORD(5, "a", 9)));
 }
 
+/* A row whose DELETE was found by a read, and is told of nothing since. */
+static void repair_a_delete(void)
+{
+    bring_up_table(TASK, "tasks", "[" ROW(1, "a", 5) "," ROW(2, "a", 6) "]");
+    subscribe("task:a", 7);
+    link_down(TASK, false);
+    pass(TG_SEC(2));
+    link_up(TASK);
+    read_rows("tasks", "[" ROW(1, "a", 5) "]");
+    read_ends("tasks", TG_OK);
+    cr_assert_eq(counted(&COUNTS->repaired_deletes), 1);
+    forget();
+}
+
+static void compare_all(void)
+{
+    pass(TG_SEC(301));
+    read_rows("tasks", "[" ROW(1, "a", 5) "]");
+    read_ends("tasks", TG_OK);
+    pass(TG_SEC(6));
+}
+
+Test(rows, whose_delete_was_repaired_are_no_riddle_when_upstream_tells_it_late)
+{
+    repair_a_delete();
+    row_changes(TASK, "DELETE", "{\"id\":2}");
+    cr_assert_told("");
+    cr_assert_eq(counted(&COUNTS->unknown_deletes), 0);
+    cr_assert_eq(counted(&COUNTS->gaps), 1, "the first");
+    row_changes(TASK, "DELETE", "{\"id\":2}");
+    cr_assert_eq(counted(&COUNTS->unknown_deletes), 1, "once");
+}
+
+Test(rows, whose_delete_was_repaired_are_known_for_two_reads_that_find_no_difference)
+{
+    repair_a_delete();
+    compare_all();
+    row_changes(TASK, "DELETE", "{\"id\":2}");
+    cr_assert_eq(counted(&COUNTS->unknown_deletes), 0);
+    stop();
+    start_tables();
+    repair_a_delete();
+    compare_all();
+    compare_all();
+    cr_assert_eq(counted(&COUNTS->verifies), 2);
+    cr_assert_eq(counted(&COUNTS->verify_differences), 0);
+    row_changes(TASK, "DELETE", "{\"id\":2}");
+    cr_assert_eq(counted(&COUNTS->unknown_deletes), 1, "forgotten");
+}
+
+Test(rows, whose_delete_was_repaired_may_come_again)
+{
+    repair_a_delete();
+    row_changes(TASK, "INSERT", ROW(2, "a", 6));
+    cr_assert_told(TOLD(0, 7, "INSERT", "tasks", RECORD(2, "a", 6)));
+}
+
 Test(rows, that_changed_during_a_read_are_left_to_their_change)
 {
     bring_up_table(TASK, "tasks", "[" ROW(1, "a", 5) "]");
