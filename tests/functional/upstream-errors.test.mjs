@@ -137,7 +137,7 @@ describe('what may pass', () => {
     const gateway = await placeGateway(t, stack, { streams: { ready_wait: '1s' } });
     await rt('refuse-joins', { reason: 'ClientJoinRateLimitReached: Too many joins per second', count: 1 });
     const s = await follow(t, gateway);
-    assert.equal(await errorsOf(gateway, 'back_off'), 1);
+    await until(async () => (await errorsOf(gateway, 'back_off')) === 1, 'the refusal');
     assert.equal(await gateway.metric('tidegate_upstream_joins_total'), 1);
     await s.take('status', (e) => e.data.state === 'ready', { timeoutMs: 30_000 });
     assert.equal(await gateway.metric('tidegate_upstream_joins_total'), 2);
