@@ -211,13 +211,16 @@ describe('questions', () => {
       access: { per_user: 2 },
       server: { workers: 4 },
     });
+    const began = Date.now();
     const statuses = await Promise.all(
       Array.from({ length: 10 }, () =>
         poll(place.url, { topics: topicOf(crypto.randomUUID()), token: stack.user1.token }).then(({ status }) => status),
       ),
     );
-    assert.equal(statuses.filter((status) => status === 403).length, 2, String(statuses));
-    assert.equal(statuses.filter((status) => status === 429).length, 8, String(statuses));
+    const more = Math.ceil((Date.now() - began) / 500); // so many may be asked besides, meanwhile
+    const count = (wanted) => statuses.filter((status) => status === wanted).length;
+    assert.equal(count(403) + count(429), 10, String(statuses));
+    assert.ok(count(403) >= 2 && count(403) <= 2 + more, `${statuses}, ${more} more`);
   });
 });
 
@@ -286,7 +289,7 @@ describe('open streams', () => {
   });
 
   test('go on while nobody knows, and are held when the grace is over', async (t) => {
-    const place = await placeGateway(t, stack, { ...settings(), access: { grace: '1s' } });
+    const place = await placeGateway(t, stack, { ...settings(), access: { grace: '2s' } });
     const { topics, token } = await letIn();
     const stream = await openStream(place.url, { topics, token });
     await stream.take('hello');

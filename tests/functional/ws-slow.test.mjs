@@ -67,6 +67,6 @@ for (const [how, reason, count, streams] of [
     assert.deepEqual(await slow.takeClose(), [1008, reason]);
     const others = slow.frames.items.filter((f) => f.opcode !== OP.pong && f.opcode !== OP.close);
     assert.deepEqual(others.map((f) => JSON.parse(f.payload).event), ['hello']);
-    assert.equal(await gateway.metric('tidegate_streams'), 0);
+    await until(async () => (await gateway.metric('tidegate_streams')) === 0, 'its end');
   });
 }
