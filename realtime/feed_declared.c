@@ -308,19 +308,18 @@ static bool has_errors(tg_str data)
 }
 
 /* The primary key itself was changed: the row that had the old one is gone. */
-static void take_old_key(struct rows *r, tg_str data, const struct row_change *c)
+static void take_old_key(struct rows *r, tg_str payload, const struct row_change *c)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = ROWS_PK_BYTES};
     struct row_change gone = {.commit = c->commit};
     struct tg_index_row old = {0};
-    tg_str record = TG_STR_NONE;
 
-    if (tg_json_member(data, "old_record", &record) != TG_OK ||
-        tg_row_pk(r->opts.table, record, &pk) != TG_OK || tg_str_eq(tg_buf_view(&pk), c->pk)) {
+    if (!rows_change_old_pk(r, payload, c->pk, &pk)) {
         return;
     }
     gone.pk = tg_buf_view(&pk);
-    if (tg_index_find(r->index, gone.pk, &old)) {
+    /* To a class that does not know it, the row comes into sight. */
+    if (!r->opts.is_strict || tg_index_find(r->index, gone.pk, &old)) {
         declared_gone(r, &gone);
     }
 }
@@ -348,7 +347,7 @@ bool declared_take(struct rows *r, tg_str payload)
         declared_gone(r, &c);
         return true;
     }
-    take_old_key(r, data, &c);
+    take_old_key(r, payload, &c);
     if (tg_json_member(data, "record", &record) == TG_OK && declared_read(r, record, &t, &c) &&
         !has_errors(data) && !(r->opts.is_strict && tg_change_is_cut_short(data, record))) {
         declared_route(r, &c);

@@ -105,9 +105,26 @@ void revoke_note(struct rows *r, tg_str pk, tg_str record)
     }
 }
 
+/* A row that is no more, under this primary key. */
+static void take_gone(struct rows *r, tg_str pk)
+{
+    TG_CLEANUP(tg_buf_fini) struct tg_buf words = {.max = MAX_WORDS};
+    struct tg_index_row old = {0};
+
+    if (!tg_index_find(r->index, pk, &old)) {
+        tg_count_add(&r->feed->hub->counts.unknown_deletes, 1);
+        revoke_all(r);
+        return;
+    }
+    (void)tg_buf_str(&words, old.key);
+    rows_unindex(r, pk);
+    tell_words(r, tg_buf_view(&words));
+}
+
 void revoke_take(struct rows *r, tg_str payload)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = ROWS_PK_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf old_pk = {.max = ROWS_PK_BYTES};
     TG_CLEANUP(tg_buf_fini) struct tg_buf words = {.max = MAX_WORDS};
     TG_CLEANUP(tg_buf_fini) struct tg_buf before = {.max = MAX_WORDS};
     struct tg_index_row old = {0};
@@ -120,18 +137,15 @@ void revoke_take(struct rows *r, tg_str payload)
         revoke_all(r);
         return;
     }
-    is_known = tg_index_find(r->index, tg_buf_view(&pk), &old);
-    (void)tg_buf_str(&before, old.key);
     if (tg_json_member(data, "record", &record) != TG_OK) {
-        if (!is_known) {
-            tg_count_add(&r->feed->hub->counts.unknown_deletes, 1);
-            revoke_all(r);
-            return;
-        }
-        rows_unindex(r, tg_buf_view(&pk));
-        tell_words(r, tg_buf_view(&before));
+        take_gone(r, tg_buf_view(&pk));
         return;
     }
+    if (rows_change_old_pk(r, payload, tg_buf_view(&pk), &old_pk)) {
+        take_gone(r, tg_buf_view(&old_pk)); /* the key itself names who may read */
+    }
+    is_known = tg_index_find(r->index, tg_buf_view(&pk), &old);
+    (void)tg_buf_str(&before, old.key);
     if (put_words(r, record, &words) != TG_OK) {
         revoke_all(r); /* cut short upstream */
         return;

@@ -33,6 +33,16 @@ enum tg_rc rows_change_pk(const struct rows *r, tg_str payload, struct tg_buf *o
     return tg_row_pk(r->opts.table, record, out);
 }
 
+bool rows_change_old_pk(const struct rows *r, tg_str payload, tg_str pk, struct tg_buf *out)
+{
+    tg_str data = TG_STR_NONE;
+    tg_str record = TG_STR_NONE;
+
+    return tg_json_member(payload, "data", &data) == TG_OK &&
+           tg_json_member(data, "old_record", &record) == TG_OK &&
+           tg_row_pk(r->opts.table, record, out) == TG_OK && !tg_str_eq(tg_buf_view(out), pk);
+}
+
 bool verify_is_touched(const struct rows *r, tg_str pk)
 {
     return tg_map_find(&r->touched, pk) != NULL;
@@ -101,9 +111,13 @@ static void count_burst(struct rows *r)
 void verify_touch(struct rows *r, tg_str payload)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf pk = {.max = ROWS_PK_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf old = {.max = ROWS_PK_BYTES};
 
     if (rows_change_pk(r, payload, &pk) == TG_OK && r->touched.n < MAX_TOUCHED) {
         (void)tg_map_put(&r->touched, tg_buf_view(&pk), r);
+        if (rows_change_old_pk(r, payload, tg_buf_view(&pk), &old)) {
+            (void)tg_map_put(&r->touched, tg_buf_view(&old), r);
+        }
         return;
     }
     if (r->fill == FILL_READING) {

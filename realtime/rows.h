@@ -127,6 +127,8 @@ void rows_count(struct rows *r, size_t n);
 void rows_reader_opts(const struct rows *r, struct tg_reader_opts *ret_opts);
 /* The primary key of the row that a change is about. */
 enum tg_rc rows_change_pk(const struct rows *r, tg_str payload, struct tg_buf *out);
+/* true: the row had another one, `out`, before. */
+bool rows_change_old_pk(const struct rows *r, tg_str payload, tg_str pk, struct tg_buf *out);
 /* For completions, as feed_unpend(). NULL: the feed, or the rows, have gone. */
 struct rows *rows_unpend(void *arg);
 void rows_forget_keys(struct tg_map *m);

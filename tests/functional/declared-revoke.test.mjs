@@ -67,6 +67,23 @@ test('a member that was removed is told so and gets nothing more', async (t) => 
   await assert.rejects(listen(stack.user2), { status: 403 });
 });
 
+test('a membership that is given to somebody else is taken from who had it', async (t) => {
+  const { gateway, trips, trip, leave, listen } = await setUp(t);
+  await leave(stack.user1);
+  /* The beginning of coverage, two members, and one that left: nothing else is to come. */
+  await until(async () => (await gateway.metric('tidegate_access_words_total')) >= 4, 'all words');
+  const two = await listen(stack.user2);
+  await trips.query(
+    'update public.trip_members set user_id = $3 where trip_id = $1 and user_id = $2',
+    [trip, stack.user2.id, stack.user1.id],
+  );
+  await two.take('revoked', (e) => e.data.topic === `chores:${trip}`, longer);
+  await trips.task(trip, 'for the new member');
+  const one = await listen(stack.user1, { params: { cursor: two.hello.id } });
+  await one.take('message', (e) => e.data.record.title === 'for the new member', longer);
+  assert.equal(two.rows.length, 0);
+});
+
 test('a change of access is asked about once, for the streams of all workers', async (t) => {
   const { gateway, trip, leave, listen } = await setUp(t, {
     server: { workers: 4 },

@@ -169,6 +169,18 @@ void row_changes(uint64_t id, const char *type, const char *row)
     turn();
 }
 
+void row_key_changes(uint64_t id, const char *row, const char *old)
+{
+    char text[512];
+
+    (void)snprintf(text, sizeof(text),
+                   "{\"data\":{\"type\":\"UPDATE\",\"commit_timestamp\":null,\"record\":%s,"
+                   "\"old_record\":%s,\"errors\":null}}",
+                   row, old);
+    world.link.on_change(id, tg_str_of(text), world.link_arg);
+    turn();
+}
+
 /* ---- the stored index ---- */
 
 struct kept kept_of(tg_str feed, tg_str pk, tg_str value)

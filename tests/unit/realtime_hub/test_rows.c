@@ -150,16 +150,36 @@ Test(rows, whose_primary_key_changes_are_one_that_goes_and_one_that_comes)
     bring_up_table(CHAT, "chat", "[" ROW(1, "a", 5) "]");
     subscribe("chat:a", 7);
     forget();
-    world.link.on_change(CHAT,
-                         TG_STR("{\"data\":{\"type\":\"UPDATE\",\"commit_timestamp\":null,"
-                                "\"record\":" ROW(2, "a", 5) ",\"old_record\":{\"id\":1}}}"),
-                         world.link_arg);
-    turn();
+    row_key_changes(CHAT, ROW(2, "a", 5), "{\"id\":1}");
     cr_assert_told(TOLD(0, 7, "DELETE", "chat", OLD(1))
                        TOLD(0, 7, "INSERT", "chat", RECORD(2, "a", 5)));
     forget();
     row_changes(CHAT, "DELETE", "{\"id\":2}");
     cr_assert_told(TOLD(0, 7, "DELETE", "chat", OLD(2)));
+}
+
+Test(rows, whose_primary_key_changes_during_a_read_are_told_as_gone_behind_it)
+{
+    bring_up_table(CHAT, "chat", "[" ROW(1, "a", 5) "]");
+    subscribe("chat:a", 7);
+    link_down(CHAT, false);
+    pass(TG_SEC(2));
+    link_up(CHAT);
+    row_key_changes(CHAT, ROW(2, "a", 5), "{\"id\":1}");
+    forget();
+    read_rows("chat", "[" ROW(2, "a", 5) "]");
+    read_ends("chat", TG_OK);
+    cr_assert_not_null(strstr(world.told, TOLD(0, 7, "DELETE", "chat", OLD(1))
+                                              TOLD(0, 7, "INSERT", "chat", RECORD(2, "a", 5))),
+                       "%s", world.told);
+}
+
+Test(rows, whose_old_primary_key_nobody_knew_are_a_gap)
+{
+    bring_up_table(CHAT, "chat", "[]");
+    row_key_changes(CHAT, ROW(2, "a", 5), "{\"id\":1}");
+    cr_assert_eq(counted(&COUNTS->gaps), 2, "one of the join");
+    cr_assert_eq(counted(&COUNTS->unknown_deletes), 1);
 }
 
 Test(rows, that_are_deleted_leave_the_topic_that_they_were_in)
@@ -473,6 +493,17 @@ Test(rows, whose_change_comes_a_little_late_do_not_differ)
     cr_assert_null(read_of("tasks"));
 }
 
+Test(rows, whose_primary_key_changes_a_little_late_do_not_differ)
+{
+    bring_up_table(TASK, "tasks", "[" ROW(1, "a", 5) "]");
+    pass(TG_SEC(301));
+    read_rows("tasks", "[" ROW(2, "a", 5) "]");
+    read_ends("tasks", TG_OK);
+    row_key_changes(TASK, ROW(2, "a", 5), "{\"id\":1}");
+    pass(TG_SEC(6));
+    cr_assert_eq(counted(&COUNTS->verify_differences), 0);
+}
+
 Test(rows, are_compared_when_the_projects_rate_was_near)
 {
     bring_up_table(TASK, "tasks", "[" ROW(1, "a", 5) "]");
@@ -519,6 +550,16 @@ Test(rows, of_members_name_whose_access_may_have_changed)
     forget();
     row_changes(MEMBERS, "DELETE", "{\"trip_id\":\"a\",\"user_id\":\"u\"}");
     cr_assert_told(ACCESS("a", "u"));
+}
+
+Test(rows, of_members_that_are_given_to_somebody_else_name_both)
+{
+    bring_up_table(MEMBERS, "members", "[" MEMBER("a", "u") "]");
+    row_key_changes(MEMBERS, MEMBER("a", "v"), "{\"trip_id\":\"a\",\"user_id\":\"u\"}");
+    cr_assert_told(ACCESS("a", "u") ACCESS("a", "v"));
+    forget();
+    row_changes(MEMBERS, "DELETE", "{\"trip_id\":\"a\",\"user_id\":\"v\"}");
+    cr_assert_told(ACCESS("a", "v"));
 }
 
 Test(rows, of_members_that_nobody_knew_mean_everybody)
