@@ -2,39 +2,11 @@
  * TOASTed columns that did not change. What came behind it waits. */
 #include <stdlib.h>
 
+#include "realtime/keyset.h"
 #include "realtime/rows.h"
 #include "util/json.h"
 
 enum { MAX_ROW_BYTES = 4 * 1024 * 1024 };
-
-/* col=eq.value&col=eq.value */
-static void put_filter(struct tg_buf *out, const struct tg_table *table, tg_str pk)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    tg_str name = TG_STR_NONE;
-    tg_str value = TG_STR_NONE;
-    size_t at = 0;
-
-    for (size_t i = 0; i < table->n_pk && tg_json_next(pk, &at, &name, &value) == TG_OK; i++) {
-        TG_CLEANUP(tg_buf_fini) struct tg_buf text = {.max = TG_INDEX_PK_MAX};
-
-        if (value.p[0] != '"') {
-            (void)tg_buf_str(&text, value);
-        } else {
-            (void)!tg_json_unquote(value, &text);
-        }
-        (void)tg_buf_str(out, i > 0 ? TG_STR("&") : TG_STR(""));
-        (void)tg_buf_str(out, table->pk[i]);
-        (void)tg_buf_str(out, TG_STR("=eq."));
-        for (size_t k = 0; k < text.n; k++) {
-            unsigned char c = (unsigned char)text.p[k];
-
-            (void)tg_buf_char(out, '%');
-            (void)tg_buf_char(out, hex[c >> 4U]);
-            (void)tg_buf_char(out, hex[c & 15U]);
-        }
-    }
-}
 
 static bool on_one_row(tg_str rows, size_t n, void *arg)
 {
@@ -83,8 +55,9 @@ bool reread_row(struct rows *r, tg_str pk)
 {
     static const struct tg_reader_handler handler = {on_one_row, on_one_done};
     static const tg_str all = TG_STR_INIT("*");
-    TG_CLEANUP(tg_buf_fini) struct tg_buf filter = {.max = ROWS_PK_BYTES};
+    TG_CLEANUP(tg_buf_fini) struct tg_buf filter = {.max = TG_KEYSET_TARGET_MAX};
     struct tg_reader_opts opts = {0};
+    size_t n = 0;
 
     rows_reader_opts(r, &opts);
     opts.page_rows = 1;
@@ -92,10 +65,12 @@ bool reread_row(struct rows *r, tg_str pk)
         opts.columns = &all;
         opts.n_columns = 1;
     }
-    put_filter(&filter, r->opts.table, pk);
-    opts.filter = tg_buf_view(&filter);
+    if (tg_keyset_keys(r->opts.table, &pk, 1, &filter, &n) != TG_OK) {
+        return false;
+    }
+    opts.filter = tg_str_skip(tg_buf_view(&filter), 1); /* what is asked begins with it */
     tg_buf_init(&r->one_row, MAX_ROW_BYTES);
-    if (tg_buf_rc(&filter) != TG_OK || tg_reader_start(&opts, &handler, r, &r->one) != TG_OK) {
+    if (tg_reader_start(&opts, &handler, r, &r->one) != TG_OK) {
         r->one = NULL;
         return false;
     }

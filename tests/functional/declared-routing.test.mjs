@@ -143,6 +143,27 @@ test('columns that upstream leaves out are read again', async (t) => {
   assert.equal(s.ofType('reset').length, 0);
 });
 
+test('a row is read again by a primary key of any name', async (t) => {
+  const trips = await Trips.to(stack);
+  const query = trips.query.bind(trips);
+  await query(`create table public.sizes ("größe" int primary key, part text, note text, long text)`);
+  await query('alter table public.sizes alter column long set storage external');
+  await query('grant select on public.sizes to service_role');
+  await query('alter publication supabase_realtime add table public.sizes');
+  const sizes = { table: 'public.sizes', key: 'part', columns: ['größe', 'note', 'long'], public: true };
+  const gateway = await placeDeclared(t, stack, {
+    tables: { 'public.sizes': { primary_key: ['größe'] } },
+    topics: { sizes },
+  });
+  const s = await listen(t, gateway, stack, 'sizes:a');
+  const long = 'x'.repeat(9000);
+  await query(`insert into public.sizes values (1, 'a', 'first', $1)`, [long]);
+  await query(`update public.sizes set note = 'second'`);
+  const update = await s.take('message', (e) => e.data.type === 'UPDATE');
+  assert.deepEqual(update.data.record, { größe: 1, note: 'second', long });
+  assert.equal(update.data.partial, undefined);
+});
+
 test('a row that is too large for the log is told in part', async (t) => {
   const { gateway, trips, a } = await setUp(t, { store: { event_bytes: '64k' } });
   const s = await listen(t, gateway, stack, `kept-tasks:${a}`);
