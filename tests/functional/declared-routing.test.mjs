@@ -150,7 +150,7 @@ test('a row is read again by a primary key of any name', async (t) => {
   await query('alter table public.sizes alter column long set storage external');
   await query('grant select on public.sizes to service_role');
   await query('alter publication supabase_realtime add table public.sizes');
-  const sizes = { table: 'public.sizes', key: 'part', columns: ['größe', 'note', 'long'], public: true };
+  const sizes = { table: 'public.sizes', key: 'part', columns: ['größe', 'part', 'note', 'long'], public: true };
   const gateway = await placeDeclared(t, stack, {
     tables: { 'public.sizes': { primary_key: ['größe'] } },
     topics: { sizes },
@@ -160,7 +160,7 @@ test('a row is read again by a primary key of any name', async (t) => {
   await query(`insert into public.sizes values (1, 'a', 'first', $1)`, [long]);
   await query(`update public.sizes set note = 'second'`);
   const update = await s.take('message', (e) => e.data.type === 'UPDATE');
-  assert.deepEqual(update.data.record, { größe: 1, note: 'second', long });
+  assert.deepEqual(update.data.record, { größe: 1, part: 'a', note: 'second', long });
   assert.equal(update.data.partial, undefined);
 });
 
