@@ -219,8 +219,8 @@ void declared_route(struct rows *r, const struct row_change *c)
 /* A class is told the DELETE of a row that it may know, and of no other. */
 static void unknown_gone(struct rows *r)
 {
-    bool is_known_foreign =
-        r->opts.is_strict && !r->is_partial && (!r->is_after || r->is_gap_before);
+    bool is_told = !r->is_after || r->is_gap_before || !r->is_unsure;
+    bool is_known_foreign = r->opts.is_strict && !r->is_partial && is_told;
 
     if (is_known_foreign) {
         tg_count_add(&r->feed->hub->counts.hidden_deletes, 1);

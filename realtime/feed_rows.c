@@ -84,6 +84,7 @@ void rows_drain(struct rows *r)
     }
     if (r->changes == NULL) {
         r->is_after = false;
+        r->is_unsure = r->is_unsure && (r->fill != FILL_WHOLE || r->is_again);
     }
 }
 
@@ -381,6 +382,7 @@ void rows_lost(struct rows *r, const char *reason)
         return; /* begins when they are there */
     }
     r->is_lost = true;
+    r->is_unsure = true;
     if (r->opts.declared == NULL) {
         revoke_all(r);
     } else if (!r->opts.is_strict && !rows_are_repaired(r)) {

@@ -164,6 +164,7 @@ void verify_judge(struct rows *r)
     size_t n = 0;
     tg_str pk = TG_STR_NONE;
     void *value = NULL;
+    bool is_unsure = false;
 
     while (tg_map_next(&r->suspects, &at, &pk, &value)) {
         n += verify_is_touched(r, pk) ? 0 : 1;
@@ -178,5 +179,7 @@ void verify_judge(struct rows *r)
     /* Of a class: a policy may show it other rows than before. */
     tg_log_limited(r->opts.is_strict ? TG_LOG_INFO : TG_LOG_WARN, "verify_differs", 60,
                    TG_KS("feed", feed_logged_topic(r->feed)), TG_KN("rows", n));
+    is_unsure = r->is_unsure;
     rows_lost(r, "verify");
+    r->is_unsure = is_unsure; /* upstream was there all the time */
 }

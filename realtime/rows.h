@@ -67,6 +67,7 @@ struct rows {
     bool is_lost_behind; /* so was something behind changes that wait: read twice */
     bool has_noted;      /* the first time: the stored index has been begun */
     bool is_after;       /* changes that came during the read are applied */
+    bool is_unsure;      /* it follows a loss: a row may have come and gone that nobody knows of */
     struct tg_reader *reader;
     bool is_verify;                 /* it only compares */
     struct tg_map touched;          /* primary keys that changed since the read began */

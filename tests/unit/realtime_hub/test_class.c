@@ -356,3 +356,36 @@ Test(class, is_compared_from_time_to_time)
     cr_assert_not_null(strstr(world.told, "\"old_record\":{\"id\":2},\"repaired\":true}"));
     cr_assert_null(strstr(world.told, "gap"));
 }
+
+Test(class, has_no_gap_for_a_delete_of_others_while_what_differs_is_read)
+{
+    live("[" ROW(1, 5) "," ROW(2, 5) "]");
+    pass(TG_SEC(310));
+    read_all("[" ROW(1, 5) "]"); /* a policy took the other one out of its sight */
+    pass(TG_SEC(6));
+    row_changes(1, "DELETE", "{\"id\":9}");
+    read_all("[" ROW(1, 5) "]");
+    pass(TG_SEC(20));
+    cr_assert_not_null(strstr(world.told, "\"old_record\":{\"id\":2},\"repaired\":true}"));
+    cr_assert_null(strstr(world.told, "gap"));
+    cr_assert_eq(counted(&COUNTS->hidden_deletes), 1);
+    lose(); /* after a loss there is one again */
+    row_changes(1, "DELETE", "{\"id\":9}");
+    read_all("[" ROW(1, 5) "]");
+    cr_assert_told("w0 t7 ready\n" RESET);
+}
+
+Test(class, has_one_for_it_when_something_was_lost_besides)
+{
+    live("[" ROW(1, 5) "," ROW(2, 5) "]");
+    pass(TG_SEC(310));
+    read_all("[" ROW(1, 5) "]");
+    pass(TG_SEC(6));
+    link_up(1); /* upstream subscribed anew */
+    row_changes(1, "DELETE", "{\"id\":9}");
+    read_all("[" ROW(1, 5) "]");
+    pass(TG_SEC(2));
+    read_all("[" ROW(1, 5) "]");
+    pass(TG_SEC(20));
+    cr_assert_not_null(strstr(world.told, "gap"));
+}
