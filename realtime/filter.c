@@ -7,20 +7,6 @@
 
 enum { MAX_VALUE = TG_TOPIC_MAX_BYTES };
 
-/* Names that PostgREST takes for something else than a column. */
-static bool is_reserved(tg_str column)
-{
-    static const char *const names[] = {"select", "columns", "on_conflict", "order",
-                                        "limit",  "offset",  "and",         "or"};
-
-    for (size_t i = 0; i < TG_ARRAY_LEN(names); i++) {
-        if (tg_str_eq(column, tg_str_of(names[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- in.(a,b,"c,d"): PostgreSQL's array literal there, a quoted list here ---- */
 
 static bool is_space(char c)
@@ -152,7 +138,7 @@ static const char *put_condition(struct tg_buf *out, tg_str condition)
     tg_str op = tg_str_cut(&rest, '.');
     bool is_not = tg_str_eq(op, TG_STR("not"));
 
-    if (is_reserved(column)) {
+    if (!tg_query_is_column(column)) {
         return "PostgREST cannot filter by a column of this name";
     }
     tg_query_escape(out, column);

@@ -53,6 +53,7 @@ Test(snapshot_query, refuses_what_would_mean_something_else)
 {
     static const char *const cases[][2] = {
         {"table:public.t:limit=eq.1", "column of this name"},
+        {"table:public.t:apikey=eq.1", "column of this name"},
         {"table:public.t:a=like.x*", "cannot look for *"},
         {"table:public.t:a=not.in.(1,NULL)", "a list with NULL"},
         {"table:public.t:a=in.(1,,2)", "cannot read the values"},
