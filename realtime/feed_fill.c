@@ -62,15 +62,17 @@ static void try_later(struct rows *r)
     fill_soon(r, r->retry);
 }
 
-/* A read that could not tell all that was lost. A class is told no DELETE of a row that the read
- * did not show: its gap stands behind the read, where nobody can have seen such a row. */
+/* Rows that were entered without a word: whoever reads them behind this gap has them as the index
+ * has. Before the read it would have been too early: of what changed between a client's read and
+ * ours, the index would know, and say nothing. */
 static void tell_gap(struct rows *r)
 {
-    r->is_gap_before = false;
-    if (r->opts.is_strict && r->is_first) {
-        r->is_gap_before = true;
+    bool is_compared = rows_are_stored(r) && !r->is_first;
+
+    r->is_gap_before = !is_compared;
+    if (r->opts.declared != NULL && !is_compared) {
         feed_need_gap(r->feed, r->feed->gap_reason);
-    } else if (rows_are_stored(r) && r->is_partial && !r->is_first) {
+    } else if (is_compared && r->is_partial) {
         feed_need_gap(r->feed, "partial"); /* what differs beyond the index was not found */
     }
 }
@@ -447,9 +449,6 @@ static void on_loaded(enum tg_rc rc, const struct tg_index_change *rows, size_t 
         /* Nothing is known of what clients were told: as without `catchup`, once. */
         tg_index_clear(r->index);
         r->has_noted = false;
-        if (!r->opts.is_strict) {
-            feed_need_gap(r->feed, r->feed->gap_reason);
-        }
     }
     read_table(r);
 }

@@ -385,8 +385,6 @@ void rows_lost(struct rows *r, const char *reason)
     r->is_unsure = true;
     if (r->opts.declared == NULL) {
         revoke_all(r);
-    } else if (!r->opts.is_strict && !rows_are_repaired(r)) {
-        feed_need_gap(f, reason);
     }
     if (r->fill == FILL_LOADING || (r->fill == FILL_READING && !r->is_verify)) {
         r->is_again = true;

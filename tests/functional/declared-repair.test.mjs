@@ -3,7 +3,7 @@
 // also under tsan: what is read meets what is told.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { listen, placeDeclared, short, told, Trips } from './lib/declared.mjs';
+import { DECLARED, listen, placeDeclared, short, told, Trips } from './lib/declared.mjs';
 import { useLocalbase } from './lib/localbase.mjs';
 import { startRedis } from './lib/redis.mjs';
 import { assertAscending, settled, until } from './lib/streams.mjs';
@@ -107,6 +107,35 @@ test('without catchup a restart is exactly one reset', async (t) => {
   await trips.task(a, 'two');
   await again.take('message', (e) => e.data.record.title === 'two', longer);
   assert.equal(again.ofType('reset').length, 1);
+});
+
+test('a row that moves between a client\'s read and the gateway\'s', async (t) => {
+  const { gateway, trips, a, b } = await setUp(t);
+  t.after(() => stack.control.clearFaults());
+  t.after(() => stack.control.part('realtime', 'reset'));
+  const s = await listen(t, gateway, stack, `trip-tasks:${a}`);
+  const moves = await trips.task(a, 'moves');
+  await s.take('message');
+  const tables = Object.values(DECLARED.topics).filter(({ table }) => table === 'public.tasks').length;
+  const fault = await stack.control.fault({ method: 'GET', path: '/rest/v1/tasks', hold: true, count: tables });
+  // Whenever a client is told to, it reads.
+  let held = [];
+  const reset = s.take('reset', undefined, longer).then(async () => {
+    held = (await trips.query('select id from public.tasks where trip_id = $1', [a])).rows.map(({ id }) => id);
+  });
+  await stack.control.part('realtime', 'drop');
+  await stack.control.held(fault, tables);
+  const fills = await gateway.metric('tidegate_fills_total');
+  await stack.control.part('realtime', 'pause'); /* upstream tells of it behind the read */
+  await trips.move(moves, b);
+  await stack.control.release(fault);
+  await until(async () => (await gateway.metric('tidegate_fills_total')) >= fills + tables, 'the reads');
+  await stack.control.part('realtime', 'resume');
+  await reset;
+  await trips.task(a, 'afterwards');
+  await s.take('message', (e) => e.data.record?.title === 'afterwards', longer);
+  const isTold = s.rows.some((e) => e.data.type === 'DELETE' && e.data.old_record.id === moves);
+  assert.ok(isTold || !held.includes(moves), 'the client has a row that is not in its topic any more');
 });
 
 test('a socket that was cut is repaired, and the client is told of it', async (t) => {
