@@ -77,12 +77,23 @@ static void tell_gap(struct rows *r)
     }
 }
 
+/* Everybody was asked when the loss was seen. What changed from then to the read the index knows
+ * now, and the change that comes late says only who may read, and not who may no longer. */
+static void ask_again(struct rows *r)
+{
+    if (r->is_asked_early) {
+        r->is_asked_early = false;
+        revoke_all(r);
+    }
+}
+
 static void become_whole(struct rows *r)
 {
     bool is_again = r->is_again;
 
     rows_forget_keys(&r->touched);
     tell_gap(r);
+    ask_again(r);
     r->fill = FILL_WHOLE;
     r->retry = 0;
     r->is_first = false;
@@ -325,6 +336,7 @@ static void take_unseen(struct rows *r)
         } else if (r->opts.declared != NULL && rows_are_repaired(r) && !r->is_first) {
             declared_gone(r, &c);
         } else {
+            r->is_asked_early = r->opts.declared == NULL;
             rows_unindex(r, c.pk);
         }
     }

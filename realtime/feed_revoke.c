@@ -99,8 +99,12 @@ static void tell_words(struct rows *r, tg_str words)
 void revoke_note(struct rows *r, tg_str pk, tg_str record)
 {
     TG_CLEANUP(tg_buf_fini) struct tg_buf words = {.max = MAX_WORDS};
+    struct tg_index_row old = {0};
 
-    if (put_words(r, record, &words) == TG_OK) {
+    if (put_words(r, record, &words) != TG_OK) {
+        r->is_asked_early = true;
+    } else if (!tg_index_find(r->index, pk, &old) || !tg_str_eq(old.key, tg_buf_view(&words))) {
+        r->is_asked_early = true;
         rows_index(r, pk, tg_buf_view(&words), 0);
     }
 }

@@ -92,6 +92,7 @@ struct rows {
     struct out **outs_end;
     size_t out_bytes;
 
+    bool is_asked_early;  /* rows differ from those by which everybody was asked */
     bool owes_forgetting; /* the store still has an index that is of no use */
     bool owes_access;     /* everybody is to be asked again, which the log could not be told */
     bool is_watched;      /* as the workers were told */

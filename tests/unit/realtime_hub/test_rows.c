@@ -566,6 +566,28 @@ Test(rows, that_cannot_be_compared_have_a_gap_when_the_projects_rate_was_near)
     "w0 access chat " key " " user "\nw1 access chat " key " " user "\nw0 access task " key        \
     " " user "\nw1 access task " key " " user "\n"
 
+#define EVERYBODY ACCESS("", "")
+
+/* Who may read changed between the question and the read, and upstream tells of it late. */
+Test(rows, of_members_that_differ_when_they_are_read_have_everybody_asked_again)
+{
+    bring_up_table(MEMBERS, "members", "[" MEMBER("a", "u") "," MEMBER("a", "v") "]");
+    for (int i = 0; i < 3; i++) {
+        static const char *const rows[] = {"[" MEMBER("a", "u") "," MEMBER("a", "v") "]",
+                                           "[" MEMBER("a", "u") "," MEMBER("a", "w") "]",
+                                           "[" MEMBER("a", "u") "]"};
+
+        link_down(MEMBERS, false);
+        pass(TG_SEC(2));
+        forget();
+        link_up(MEMBERS);
+        cr_assert_told(EVERYBODY);
+        read_rows("members", rows[i]);
+        read_ends("members", TG_OK);
+        cr_assert_told(i == 0 ? EVERYBODY : EVERYBODY EVERYBODY);
+    }
+}
+
 Test(rows, of_members_name_whose_access_may_have_changed)
 {
     bring_up_table(MEMBERS, "members", "[" MEMBER("a", "u") "]");
