@@ -57,6 +57,12 @@ static bool is_usable(tg_str data)
     return errors.p[0] == '[';
 }
 
+static bool is_type(tg_str type)
+{
+    return tg_str_eq(type, TG_STR("\"INSERT\"")) || tg_str_eq(type, TG_STR("\"UPDATE\"")) ||
+           tg_str_eq(type, TG_STR("\"DELETE\""));
+}
+
 enum tg_rc tg_change_parse(tg_str payload, struct tg_change *ret_change)
 {
     struct tg_change c = {0};
@@ -66,11 +72,12 @@ enum tg_rc tg_change_parse(tg_str payload, struct tg_change *ret_change)
         tg_json_member(c.data, "type", &type) != TG_OK) {
         return TG_EBADJSON;
     }
-    if (!is_usable(c.data)) {
+    if (!is_type(type) || !is_usable(c.data)) {
         return TG_EUNSUPPORTED;
     }
     c.is_delete = tg_str_eq(type, TG_STR("\"DELETE\""));
-    if (!c.is_delete && tg_json_member(c.data, "record", &c.record) != TG_OK) {
+    if (!c.is_delete &&
+        (tg_json_member(c.data, "record", &c.record) != TG_OK || c.record.p[0] != '{')) {
         return TG_EBADJSON;
     }
     c.is_cut_short = !c.is_delete && tg_change_is_cut_short(c.data, c.record);

@@ -18,7 +18,8 @@ struct tg_change {
 };
 
 /* `payload` is that of a postgres_changes frame. TG_OK; TG_EUNSUPPORTED: the event has `errors`
- * other than that it was too large, a sign that something was lost; TG_EBADJSON. */
+ * other than that it was too large, or is of another type than we know: something was lost;
+ * TG_EBADJSON. */
 enum tg_rc tg_change_parse(tg_str payload, struct tg_change *ret_change) TG_MUST_USE;
 
 /* Upstream left columns out: unchanged TOASTed ones, and whatever is long in a row that is too

@@ -1,5 +1,6 @@
 /* test_change.c - an event is made of slices: no digit changes, nothing leaks. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "realtime/change.h"
 #include "realtime/table.h"
@@ -140,10 +141,25 @@ Test(change, that_is_none_is_refused)
                                       "{\"data\":1}",
                                       "{\"data\":[]}",
                                       "{\"type\":\"INSERT\"}",
-                                      "{\"data\":{\"type\":\"INSERT\"}}"};
+                                      "{\"data\":{\"type\":\"INSERT\"}}",
+                                      "{\"data\":{\"type\":\"INSERT\",\"record\":null}}",
+                                      "{\"data\":{\"type\":\"UPDATE\",\"record\":[1]}}"};
 
     for (size_t i = 0; i < TG_ARRAY_LEN(bad); i++) {
         cr_assert_eq(refusal(bad[i], 4096), TG_EBADJSON, "%s", bad[i]);
+    }
+}
+
+Test(change, of_another_type_is_refused)
+{
+    static const char *const types[] = {"null", "5", "\"insert\"", "\"TRUNCATE\""};
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(types); i++) {
+        char payload[128];
+
+        (void)snprintf(payload, sizeof(payload), "{\"data\":{\"type\":%s,\"record\":{\"id\":1}}}",
+                       types[i]);
+        cr_assert_eq(refusal(payload, 4096), TG_EUNSUPPORTED, "%s", types[i]);
     }
 }
 
