@@ -57,6 +57,22 @@ static bool is_usable(tg_str data)
     return errors.p[0] == '[';
 }
 
+tg_str tg_change_error(tg_str payload)
+{
+    tg_str data = TG_STR_NONE;
+    tg_str errors = TG_STR_NONE;
+    tg_str name = TG_STR_NONE;
+    tg_str error = TG_STR_NONE;
+    size_t at = 0;
+
+    if (tg_json_member(payload, "data", &data) != TG_OK ||
+        tg_json_member(data, "errors", &errors) != TG_OK ||
+        tg_json_next(errors, &at, &name, &error) != TG_OK || error.n < 2 || error.p[0] != '"') {
+        return TG_STR("");
+    }
+    return tg_str_make(error.p + 1, error.n - 2);
+}
+
 static bool is_type(tg_str type)
 {
     return tg_str_eq(type, TG_STR("\"INSERT\"")) || tg_str_eq(type, TG_STR("\"UPDATE\"")) ||

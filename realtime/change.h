@@ -22,6 +22,9 @@ struct tg_change {
  * TG_EBADJSON. */
 enum tg_rc tg_change_parse(tg_str payload, struct tg_change *ret_change) TG_MUST_USE;
 
+/* The first of upstream's `errors`, as it is written there; empty: there is none. */
+tg_str tg_change_error(tg_str payload);
+
 /* Upstream left columns out: unchanged TOASTed ones, and whatever is long in a row that is too
  * large (reference/realtime-protocol.md 8.4). `data` is the payload's. */
 bool tg_change_is_cut_short(tg_str data, tg_str record);

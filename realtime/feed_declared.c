@@ -336,7 +336,8 @@ bool declared_take(struct rows *r, tg_str payload)
         tg_json_member(payload, "data", &data) != TG_OK ||
         tg_json_member(data, "type", &type) != TG_OK) {
         tg_log_limited(TG_LOG_WARN, "change_unusable", 10,
-                       TG_KS("topic", feed_logged_topic(r->feed)));
+                       TG_KS("topic", feed_logged_topic(r->feed)),
+                       TG_KS("message", tg_change_error(payload)));
         rows_lost(r, "errors");
         return true;
     }

@@ -458,7 +458,8 @@ void strict_on_change(struct strict *s, tg_str payload)
 
     if (rc != TG_OK) {
         tg_log_limited(TG_LOG_WARN, "change_unusable", 10,
-                       TG_KS("topic", feed_logged_topic(s->feed)), TG_KZ("rc", tg_rc_name(rc)));
+                       TG_KS("topic", feed_logged_topic(s->feed)), TG_KZ("rc", tg_rc_name(rc)),
+                       TG_KS("message", tg_change_error(payload)));
         strict_lost(s, "errors");
         return;
     }

@@ -131,6 +131,24 @@ Test(change, with_errors_is_refused)
                  TG_OK);
 }
 
+Test(change, says_the_first_of_its_errors)
+{
+    static const char *const cases[][2] = {
+        {"{\"data\":{\"errors\":[\"Error 400: Bad Request, no primary key\",\"b\"]}}",
+         "Error 400: Bad Request, no primary key"},
+        {"{\"data\":{\"errors\":[5]}}", ""},
+        {"{\"data\":{\"errors\":[]}}", ""},
+        {"{\"data\":{\"errors\":null}}", ""},
+        {"{\"data\":{}}", ""},
+        {"5", ""},
+    };
+
+    for (size_t i = 0; i < TG_ARRAY_LEN(cases); i++) {
+        cr_assert(tg_str_eq(tg_change_error(tg_str_of(cases[i][0])), tg_str_of(cases[i][1])), "%s",
+                  cases[i][0]);
+    }
+}
+
 Test(change, that_is_none_is_refused)
 {
     static const char *const bad[] = {"",
