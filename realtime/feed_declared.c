@@ -299,6 +299,11 @@ bool declared_read(const struct rows *r, tg_str record, struct row_texts *t, str
 
 /* ---- changes ---- */
 
+static bool is_object(tg_str value)
+{
+    return value.n > 0 && value.p[0] == '{';
+}
+
 static bool has_errors(tg_str data)
 {
     tg_str errors = TG_STR_NONE;
@@ -375,10 +380,14 @@ void declared_take_read(struct rows *r, tg_str payload, tg_str row)
     }
     c.pk = tg_buf_view(&t.pk);
     (void)!tg_json_member(data, "commit_timestamp", &c.commit);
-    if (row.n == 0) {
+    if (!is_object(row)) {
         /* It could not be read: what came is told, and that it is not all. */
         (void)!tg_json_member(data, "record", &record);
         c.is_cut_short = true;
+        if (!is_object(record)) {
+            rows_lost(r, "errors"); /* nothing came */
+            return;
+        }
         tg_count_add(&r->feed->hub->counts.rows_partial, 1);
     }
     (void)!declared_read(r, record, &t, &c);

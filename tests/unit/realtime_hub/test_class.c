@@ -24,8 +24,6 @@ TestSuite(class, .init = begin, .fini = stop);
 #define DELETED(id) TOLD("DELETE", "\"old_record\":{\"id\":" #id "}")
 #define RESET "w0 t7 {\"topic\":\"table:public.kept\",\"reason\":\"gap\"}\n"
 #define GAP "w0 t7 ready\n" RESET
-#define UPDATE                                                                                     \
-    "{\"data\":{\"type\":\"UPDATE\",\"commit_timestamp\":null,\"record\":%s,\"old_record\":%s}}"
 
 static uint64_t counted(const tg_count *c)
 {
@@ -60,15 +58,6 @@ static void lose(void)
     pass(TG_SEC(2));
     forget();
     link_up(1);
-}
-
-static void update(const char *row, const char *old)
-{
-    char text[256];
-
-    (void)snprintf(text, sizeof(text), UPDATE, row, old);
-    world.link.on_change(1, tg_str_of(text), world.link_arg);
-    turn();
 }
 
 /* ---- what is read ---- */
@@ -171,8 +160,8 @@ Test(class, comes_back_to_what_the_store_knows_of_it)
 Test(class, hears_of_changes_as_upstream_tells_them)
 {
     live("[" ROW(1, 5) "]");
-    update(ROW(1, 6), "{\"id\":1,\"secret\":2}");
-    update(ROW(2, 6), "{\"id\":2}");
+    row_key_changes(1, ROW(1, 6), "{\"id\":1,\"secret\":2}");
+    row_key_changes(1, ROW(2, 6), "{\"id\":2}");
     cr_assert_told(TOLD("UPDATE", "\"record\":" ROW(1, 6) ",\"old_record\":{\"id\":1}")
                        TOLD("UPDATE", "\"record\":" ROW(2, 6) ",\"old_record\":{}"));
 }
@@ -204,7 +193,7 @@ Test(class, has_a_gap_for_a_delete_that_nobody_knew_behind_a_repair)
 Test(class, is_told_a_new_primary_key_as_another_row)
 {
     live("[" ROW(1, 5) "]");
-    update(ROW(2, 6), "{\"id\":1}");
+    row_key_changes(1, ROW(2, 6), "{\"id\":1}");
     cr_assert_told(DELETED(1) TOLD("UPDATE", "\"record\":" ROW(2, 6) ",\"old_record\":{}"));
     forget();
     row_changes(1, "DELETE", "{\"id\":2}");
@@ -220,6 +209,21 @@ Test(class, has_rows_that_came_without_all_columns_read_again)
     read_all("[{\"id\":1,\"at\":6,\"long\":\"text\"}]");
     cr_assert_told(TOLD(
         "UPDATE", "\"record\":{\"id\":1,\"at\":6,\"long\":\"text\"},\"old_record\":{\"id\":1}"));
+}
+
+Test(class, has_no_event_of_a_change_that_came_without_its_row)
+{
+    live("[" ROW(1, 5) "]");
+    world.link.on_change(1, TG_STR("{\"data\":{\"type\":\"UPDATE\",\"old_record\":{\"id\":1}}}"),
+                         world.link_arg);
+    turn();
+    read_ends("kept", TG_EUPSTREAM);
+    cr_assert_told("");
+    pass(TG_SEC(2));
+    read_rows("kept", "[" ROW(1, 6) "]");
+    read_ends("kept", TG_OK);
+    read_all("[" ROW(1, 6) "]");
+    cr_assert_not_null(strstr(world.told, "\"record\":" ROW(1, 6)), "%s", world.told);
 }
 
 /* ---- a table that cannot be read ---- */

@@ -108,7 +108,7 @@ void link_changes(uint64_t id, int n);
 
 /* A row changed: "INSERT", "UPDATE" or "DELETE" (then it is the old record). */
 void row_changes(uint64_t id, const char *type, const char *row);
-/* An UPDATE of its primary key, which was in `old`. */
+/* An UPDATE, perhaps of its primary key, which was in `old`. */
 void row_key_changes(uint64_t id, const char *row, const char *old);
 /* The read of a table (its name) goes on, or ends. */
 struct tg_reader *read_of(const char *table);
