@@ -405,7 +405,7 @@ static void read_table(struct rows *r)
     }
     if (rc != TG_OK) {
         r->reader = NULL;
-        give_up(r, TG_EUPSTREAM); /* not for good: callers go on with `r` */
+        tg_loop_timer_start(r->feed->hub->loop, &r->timer, 0); /* given up from the loop */
         return;
     }
     for (const struct change *c = r->changes; c != NULL; c = c->next) {
@@ -486,6 +486,8 @@ void fill_on_timer(struct tg_timer *t)
 
     if (r->fill == FILL_OUT || (r->fill == FILL_WHOLE && r->retry > 0)) {
         fill_begin(r);
+    } else if (r->reader == NULL && (r->fill == FILL_READING || r->is_verify)) {
+        give_up(r, TG_EUPSTREAM); /* it did not even begin */
     } else if (r->suspects.n > 0) {
         verify_judge(r);
     } else if (r->fill == FILL_WHOLE && r->reader == NULL) {

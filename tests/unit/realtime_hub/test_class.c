@@ -300,11 +300,26 @@ Test(class, whose_read_does_not_start_goes_on_with_a_gap)
     subscribe(KEPT, 7);
     forget();
     link_up(1);
+    pass(TG_MS(10));
     cr_assert_told(GAP);
     world.read_rc = TG_OK;
     pass(TG_SEC(1));
     read_all("[]");
     cr_assert_told(GAP RESET);
+}
+
+Test(class, has_a_gap_for_a_change_that_is_none_while_no_read_begins)
+{
+    live("[" ROW(1, 5) "]");
+    pass(TG_SEC(2));
+    world.read_rc = TG_EBUSY;
+    world.link.on_change(1, TG_STR("nonsense"), world.link_arg);
+    turn();
+    pass(TG_MS(10));
+    cr_assert_not_null(strstr(world.told, RESET), "%s", world.told);
+    forget();
+    row_changes(1, "INSERT", ROW(2, 6));
+    cr_assert_told(INSERTED(2, 6));
 }
 
 Test(class, whose_rows_cannot_be_read_whole_has_a_gap)
