@@ -2,7 +2,7 @@
 -- Whoever is a member of a trip reads it; nobody else sees that it exists.
 create function public.touch_updated_at() returns trigger language plpgsql as $$
 begin
-  new.updated_at := now();
+  new.updated_at := clock_timestamp(); -- two writes of one transaction differ
   return new;
 end
 $$;

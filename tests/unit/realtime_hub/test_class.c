@@ -143,6 +143,17 @@ Test(class, is_told_by_the_change_what_changed_while_the_rows_are_read)
     cr_assert_told("w0 t7 ready\n" INSERTED(2, 6) DELETED(1));
 }
 
+Test(class, is_told_every_write_of_a_transaction_that_came_while_it_was_read)
+{
+    live("[" ROW(1, 5) "]");
+    lose();
+    row_changes(1, "UPDATE", "{\"id\":1,\"at\":6,\"n\":1}");
+    row_changes(1, "UPDATE", "{\"id\":1,\"at\":6,\"n\":2}");
+    read_all("[" ROW(1, 6) "]");
+    cr_assert_not_null(strstr(world.told, "\"n\":1}"));
+    cr_assert_not_null(strstr(world.told, "\"n\":2}"));
+}
+
 Test(class, comes_back_to_what_the_store_knows_of_it)
 {
     live("[" ROW(1, 5) "," ROW(2, 5) "]");
