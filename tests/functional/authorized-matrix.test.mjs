@@ -63,7 +63,7 @@ async function runMatrix(t, settings) {
         const topic = `trip-tasks:${trip}`;
         const options = { url: () => place.url, token: user.token, topic, transport };
         const name = `user ${u} trip ${i} by ${transport}`;
-        const follower = new Follower({ ...options, name, clock: () => world.clock, read: readTasks(stack, place, trip) });
+        const follower = new Follower({ ...options, name, clock: () => world.begun, read: readTasks(stack, place, trip) });
         return Object.assign(follower, { user: user.id, trip });
       }),
     ),
@@ -71,7 +71,7 @@ async function runMatrix(t, settings) {
   t.after(() => followers.forEach((f) => f.finish()));
   const lives = Promise.all(followers.map((follower) => follower.live()));
   // Removed and taken back before anybody was asked: what it read in between showed it nothing.
-  const wasAway = (f) => (world.removedAt.get(`${f.trip} ${f.user}`) ?? []).some((clock) => clock > f.stays.at(-1).from);
+  const wasAway = (f) => (world.removedAt.get(`${f.trip} ${f.user}`) ?? []).some((clock) => clock >= f.stays.at(-1).from);
   const isMember = (f) => world.members.get(f.trip).has(f.user);
   const work = async () => {
     await until(() => followers.every((f) => !isMember(f) || f.stay !== null), 'everybody to begin');
@@ -88,7 +88,9 @@ async function runMatrix(t, settings) {
       }
     }
     const last = await world.close();
-    const isSettled = (f) => (isMember(f) ? f.stay?.reads === 0 && f.rows.has(last.get(f.trip)) : f.stay === null);
+    // What it has read is not what it has been told: that may still be on its way.
+    const isTold = ({ stay, trip }) => stay.from >= world.told.get(trip).at(-1).clock || stay.events.at(-1)?.pk === last.get(trip);
+    const isSettled = (f) => (isMember(f) ? f.stay?.reads === 0 && f.rows.has(last.get(f.trip)) && isTold(f) : f.stay === null);
     await until(
       () => {
         followers.forEach((f) => isMember(f) && f.wake());

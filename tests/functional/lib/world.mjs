@@ -41,6 +41,7 @@ export class World {
     world.db = await stack.connect();
     world.random = random;
     world.clock = 0;
+    world.begun = 0; /* with what is being committed: others may know of it before this test does */
     world.told = new Map(); /* trip -> [{ clock, type, pk, title, isMoved }] */
     world.committedAt = [];
     world.rows = new Map(); /* id -> trip */
@@ -183,6 +184,7 @@ export class World {
   /** `beforeCommit()` sees in `db` what the clock's next number is about to commit. */
   async #commit() {
     await this.beforeCommit();
+    this.begun = this.clock + 1;
     await this.db.query('commit');
     this.clock++;
     this.committedAt[this.clock] = Date.now();
